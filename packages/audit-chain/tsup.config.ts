@@ -1,0 +1,3 @@
+import { room } from "../../scripts/tsup-room.ts";
+
+export default room({ entry: ["src/index.ts"] });

@@ -1,0 +1,21 @@
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const root = fileURLToPath(new URL(".", import.meta.url));
+
+/** Rooms are tested from source: `@fed/x` and `@fed/x/y` resolve to `packages/x/src`, so no build is needed first. */
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^@fed\/relay$/, replacement: `${root}apps/relay/src/index.ts` },
+      { find: /^@fed\/cli$/, replacement: `${root}apps/hub/src/index.ts` },
+      { find: /^@fed\/([^/]+)$/, replacement: `${root}packages/$1/src/index.ts` },
+      { find: /^@fed\/([^/]+)\/([^/]+)$/, replacement: `${root}packages/$1/src/$2/index.ts` },
+    ],
+  },
+  test: {
+    include: ["packages/*/test/**/*.test.ts", "apps/*/test/**/*.test.ts"],
+    testTimeout: 20_000,
+    env: { FED_VECTORS: process.env.FED_VECTORS ?? fileURLToPath(new URL("../shared/vectors", import.meta.url)) },
+  },
+});
