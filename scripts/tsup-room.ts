@@ -5,7 +5,7 @@ export function room(options: Pick<Options, "entry">): ReturnType<typeof defineC
   return defineConfig({
     ...options,
     format: "esm",
-    target: "es2023",
+    target: "es2024",
     platform: "neutral",
     dts: false,
     clean: false,

@@ -1,1 +1,40 @@
-export {};
+export {
+  concatBytes,
+  decodeBase32,
+  decodeBase64Url,
+  decodeHex,
+  decodeUtf8,
+  encodeBase32,
+  encodeBase64Url,
+  encodeHex,
+  encodeUtf8,
+  equalBytes,
+  randomBytes,
+} from "./bytes.js";
+export { type Clock, systemClock, type Timer } from "./clock.js";
+export {
+  abortedError,
+  CoreError,
+  type CoreErrorCode,
+  FedError,
+  type FedErrorInit,
+  isFedError,
+  throwIfAborted,
+  toFedError,
+} from "./errors.js";
+export type { ClusterId, HubId, PeerAuthenticator, PeerEvidence, PeerIdentity } from "./identity.js";
+export { canonicalJson, type Json, type JsonLimits, parseJson } from "./json.js";
+export type { OpenOptions, Priority, Session, SessionHandler, Stream } from "./session.js";
+export type { Store, StoreEntry, StoreErrorCode, StoreKey } from "./store.js";
+export type {
+  Candidate,
+  Connection,
+  ConnectionHandler,
+  DialOptions,
+  Discovery,
+  GuestDial,
+  GuestDialOptions,
+  Listener,
+  ListenHandler,
+  Transport,
+} from "./transport.js";
