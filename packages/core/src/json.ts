@@ -20,7 +20,10 @@ export interface JsonLimits {
  */
 export function parseJson(bytes: Uint8Array, limits: JsonLimits): Json {
   if (bytes.length > limits.maxBytes) {
-    throw new CoreError({ code: "TOO_LARGE", message: `JSON of ${bytes.length} bytes; at most ${limits.maxBytes} are read.` });
+    throw new CoreError({
+      code: "TOO_LARGE",
+      message: `JSON of ${bytes.length} bytes; at most ${limits.maxBytes} are read.`,
+    });
   }
   const text = decodeUtf8(bytes);
   checkStructure(text, limits.maxDepth ?? 32);
@@ -59,7 +62,8 @@ function checkStructure(text: string, maxDepth: number): void {
     const char = text[i];
     if (char === "{" || char === "[") {
       open.push(char === "{" ? new Set() : undefined);
-      if (open.length > maxDepth) throw new CoreError({ code: "TOO_DEEP", message: `JSON nested deeper than ${maxDepth}.` });
+      if (open.length > maxDepth)
+        throw new CoreError({ code: "TOO_DEEP", message: `JSON nested deeper than ${maxDepth}.` });
     } else if (char === "}" || char === "]") {
       open.pop();
     } else if (char === '"') {

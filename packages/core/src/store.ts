@@ -34,4 +34,10 @@ export interface Store extends AsyncDisposable {
 }
 
 /** Codes a store fails with. */
-export type StoreErrorCode = "STORE_FULL" | "STORE_READ_ONLY" | "STORE_CORRUPT" | "STORE_CLOSED" | "INVALID_KEY" | "VALUE_TOO_LARGE";
+export type StoreErrorCode =
+  | "STORE_FULL"
+  | "STORE_READ_ONLY"
+  | "STORE_CORRUPT"
+  | "STORE_CLOSED"
+  | "INVALID_KEY"
+  | "VALUE_TOO_LARGE";
