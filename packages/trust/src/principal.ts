@@ -1,0 +1,43 @@
+/** Operators by name: `<name>@<hubId>`, a name that means something only together with the home hub that vouches for it. */
+import type { HubId } from "@fed/core";
+import { TrustError } from "./errors.js";
+
+/** 128 bits in lower-case base32 without padding: 26 characters, the two unused bits zero. */
+export const hubIdPattern: RegExp = /^[a-z2-7]{25}[aeimquy4]$/;
+
+const namePattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
+
+/** An operator of a hub. */
+export interface Principal {
+  /** 1..64 characters of `a-z 0-9 . _ -`, the first a letter or digit. */
+  readonly name: string;
+  /** The home hub, the only one that may vouch for this operator. */
+  readonly hubId: HubId;
+}
+
+/**
+ * The principal that `text` names.
+ * @throws {TrustError} PRINCIPAL_MALFORMED unless `text` is `<name>@<hubId>`.
+ */
+export function parsePrincipal(text: string): Principal {
+  const at = text.indexOf("@");
+  return checked({ name: text.slice(0, Math.max(at, 0)), hubId: text.slice(at + 1) });
+}
+
+/**
+ * `<name>@<hubId>`, at most 91 characters.
+ * @throws {TrustError} PRINCIPAL_MALFORMED when the name or the hub id is not of its form.
+ */
+export function formatPrincipal(principal: Principal): string {
+  const { name, hubId } = checked(principal);
+  return `${name}@${hubId}`;
+}
+
+function checked(principal: Principal): Principal {
+  if (namePattern.test(principal.name) && hubIdPattern.test(principal.hubId)) return principal;
+  throw new TrustError({
+    code: "PRINCIPAL_MALFORMED",
+    message: "Not an operator's name of the form <name>@<hubId>.",
+    hint: "The name is 1 to 64 of a-z 0-9 . _ - and the hub id 26 base32 characters, as `fed status` shows it.",
+  });
+}
