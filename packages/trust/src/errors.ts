@@ -41,7 +41,30 @@ export type TrustErrorCode =
   | "MANIFEST_WRONG_VERSION"
   | "MANIFEST_WRONG_PREVIOUS"
   | "MANIFEST_BACKDATED"
-  | "MANIFEST_BAD_THRESHOLD";
+  | "MANIFEST_BAD_THRESHOLD"
+  // principal
+  | "PRINCIPAL_MALFORMED"
+  // envelope
+  | "ENVELOPE_TOO_LARGE"
+  | "ENVELOPE_MALFORMED"
+  | "ENVELOPE_EXPIRED"
+  | "ENVELOPE_NOT_YET_VALID"
+  | "ENVELOPE_LIFETIME"
+  | "WRONG_SENDER"
+  | "WRONG_AUDIENCE"
+  | "WRONG_EPOCH"
+  | "UNKNOWN_HUB"
+  | "BODY_MISMATCH"
+  | "ORIGIN_MISMATCH"
+  | "FOREIGN_OPERATOR"
+  | "BROKEN_CHAIN"
+  | "SCOPE_WIDENED"
+  | "TOO_MANY_HOPS"
+  | "REPLAYED"
+  | "REPLAY_GUARD_FULL"
+  // sharing policy
+  | "POLICY_MALFORMED"
+  | "SHARE_TARGET_MALFORMED";
 
 /** Thrown by `@fed/trust`. */
 export class TrustError extends FedError<TrustErrorCode> {}

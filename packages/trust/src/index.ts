@@ -29,3 +29,18 @@ export {
   verifySignature,
 } from "./keys.js";
 export { decodePem, encodePem, type PemLabel } from "./pem.js";
+export { formatPrincipal, hubIdPattern, type Principal, parsePrincipal } from "./principal.js";
+export { createReplayGuard, type ReplayGuard, type ReplayGuardOptions } from "./replay-guard.js";
+export { type ShareOptions, share, unshare } from "./sharing-edit.js";
+export {
+  type AppPolicy,
+  type Decision,
+  decide,
+  emptyPolicy,
+  type PolicyCaller,
+  type PolicyRequest,
+  parsePolicy,
+  type Risk,
+  type Rule,
+  type SharingPolicy,
+} from "./sharing-policy.js";
