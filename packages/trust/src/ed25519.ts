@@ -2,9 +2,10 @@
  * Ed25519 (RFC 8032) as every hub computes it, and the byte prefixes of its key encodings (RFC 8410).
  *
  * There is one verification rule, whatever the platform, so that no crafted signature can split a cluster:
- * S below the group order, cofactorless equation, R compared as bytes, public keys of small order refused.
- * `#ed25519` is OpenSSL on Node and noble elsewhere.
+ * S below the group order, cofactorless equation, R compared as bytes, keys and R of small order refused.
+ * `#ed25519` is OpenSSL on Node and noble elsewhere. Node releases differ on small order, so it is checked here.
  */
+import { encodeHex } from "@fed/core";
 
 /** Makes signatures with one secret key; returns 64 bytes. */
 export type Sign = (message: Uint8Array) => Uint8Array;
@@ -41,11 +42,20 @@ const smallOrder = new Set([
   "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 ]);
 
-/** Whether a public key has small order: such a key has signatures that fit many messages. */
-export function hasSmallOrder(publicKey: Uint8Array): boolean {
-  let hex = "";
-  publicKey.forEach((byte, i) => {
-    hex += (i === 31 ? byte & 0x7f : byte).toString(16).padStart(2, "0");
-  });
-  return smallOrder.has(hex);
+const smallOrderFirstBytes = new Set([0x00, 0x01, 0x26, 0xc7, 0xec, 0xed, 0xee]);
+
+/** Whether a 32-byte encoded point has small order. As a public key it has signatures that fit many messages. */
+export function hasSmallOrder(point: Uint8Array): boolean {
+  if (!smallOrderFirstBytes.has(point[0]!)) return false;
+  const cleared = point.slice();
+  cleared[31]! &= 0x7f;
+  return smallOrder.has(encodeHex(cleared));
+}
+
+/** The one rule: what `platform` computes for a key and an R that are not of small order. The key is 32 bytes. */
+export function importStrictVerifier(platform: Ed25519, publicKey: Uint8Array): Verify {
+  if (hasSmallOrder(publicKey)) return () => false;
+  const verify = platform.importVerifier(publicKey);
+  return (message, signature) =>
+    signature.length === 64 && !hasSmallOrder(signature.subarray(0, 32)) && verify(message, signature);
 }

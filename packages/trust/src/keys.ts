@@ -2,7 +2,7 @@
 
 import { concatBytes, encodeBase64Url, encodeUtf8, randomBytes } from "@fed/core";
 import * as ed25519 from "#ed25519";
-import { hasSmallOrder, pkcs8Prefix, spkiPrefix, type Verify } from "./ed25519.js";
+import { hasSmallOrder, importStrictVerifier, pkcs8Prefix, spkiPrefix, type Verify } from "./ed25519.js";
 import { TrustError } from "./errors.js";
 import { encodePem } from "./pem.js";
 
@@ -23,7 +23,6 @@ export interface Signer {
 }
 
 const keyBytes = 32;
-const signatureBytes = 64;
 const maxImportedKeys = 1024;
 
 /** A new key pair from the platform's secure random source. */
@@ -54,7 +53,7 @@ export function createSigner(secretKey: Uint8Array): Signer {
  * @throws {TrustError} BAD_SIGNATURE when it is not; BAD_KEY when the key is not 32 bytes or has small order.
  */
 export function verifySignature(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): void {
-  if (signature.length !== signatureBytes || !importedVerifier(publicKey)(message, signature)) {
+  if (!importedVerifier(publicKey)(message, signature)) {
     throw new TrustError({ code: "BAD_SIGNATURE", message: "The signature does not fit the message and the key." });
   }
 }
@@ -67,7 +66,7 @@ function importedVerifier(publicKey: Uint8Array): Verify {
   const known = verifiers.get(name);
   if (known) return known;
   assertPublicKey(publicKey);
-  const verify = ed25519.importVerifier(publicKey);
+  const verify = importStrictVerifier(ed25519, publicKey);
   if (verifiers.size >= maxImportedKeys) verifiers.delete(verifiers.keys().next().value!);
   verifiers.set(name, verify);
   return verify;
