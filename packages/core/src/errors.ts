@@ -42,9 +42,14 @@ export function isFedError(value: unknown): value is FedError {
 /** Codes of errors that this package itself throws. */
 export type CoreErrorCode =
   | "ABORTED"
+  | "ADDRESS_IN_USE"
+  | "ALREADY_STARTED"
   | "CLOSED"
   | "DEADLINE_EXCEEDED"
   | "DUPLICATE_KEY"
+  | "GOING_AWAY"
+  | "GUEST_REFUSED"
+  | "INTERNAL"
   | "INVALID_BASE32"
   | "INVALID_BASE64URL"
   | "INVALID_HEX"
@@ -52,10 +57,13 @@ export type CoreErrorCode =
   | "INVALID_UTF8"
   | "MESSAGE_TOO_LARGE"
   | "NOT_CANONICALIZABLE"
+  | "PROTOCOL_ERROR"
+  | "SEND_QUEUE_FULL"
   | "TOO_DEEP"
   | "TOO_LARGE"
-  | "UNREACHABLE"
-  | "INTERNAL";
+  | "TOO_MANY_STREAMS"
+  | "UNEXPECTED_PEER"
+  | "UNREACHABLE";
 
 /** Thrown by `@fed/core`. */
 export class CoreError extends FedError<CoreErrorCode> {}
