@@ -7,6 +7,7 @@ const root = fileURLToPath(new URL(".", import.meta.url));
 export default defineConfig({
   resolve: {
     alias: [
+      { find: "#hmac-sha256", replacement: `${root}packages/audit-chain/src/hmac-sha256-node.ts` },
       { find: "#ed25519", replacement: `${root}packages/trust/src/ed25519-node.ts` },
       { find: /^@fed\/relay$/, replacement: `${root}apps/relay/src/index.ts` },
       { find: /^@fed\/cli$/, replacement: `${root}apps/hub/src/index.ts` },

@@ -1,1 +1,6 @@
-export {};
+export { type AuditLog, type AuditLogOptions, type AuditRecord, openAuditLog, type ReadOptions } from "./audit-log.js";
+export { AuditError, type AuditErrorCode, type AuditPlace } from "./errors.js";
+export { maxRecordBytes } from "./record.js";
+export type { AuditHead } from "./scan.js";
+export type { SegmentStore } from "./segment.js";
+export { type VerifiedLog, type VerifyOptions, verifyAuditLog } from "./verify.js";

@@ -1,0 +1,238 @@
+/**
+ * The writer. Everything queued while a write is under way goes into the next one (group commit); an append resolves
+ * only when its record would survive a power cut; after a failure nothing is appended until the end of the log has been
+ * checked and cleaned.
+ */
+import { type Clock, canonicalJson, concatBytes, equalBytes, systemClock } from "@fed/core";
+import type { AuditLog, AuditLogOptions, AuditRecord, ReadOptions } from "./audit-log.js";
+import { AuditError, fromStore, tampered, toAuditError } from "./errors.js";
+import { type Chain, encodeRecord, maxRecordBytes, recordHeaderBytes, tagBytes } from "./record.js";
+import { type AuditHead, maxWriteBytes, type ScanEnd, scan, scanSegment } from "./scan.js";
+import {
+  defaultSegmentBytes,
+  encodeSegmentHeader,
+  formatSegmentName,
+  parseSegmentName,
+  previousTagOf,
+  type SegmentStore,
+  segmentHeaderBytes,
+} from "./segment.js";
+
+/** Most bytes that may wait for the disk. */
+const maxQueuedBytes = 8 * 1024 * 1024;
+const retryAfterMs = 1000;
+
+/** The end of what is durable. */
+type Durable = Omit<ScanEnd, "tornBytes">;
+
+interface Waiting {
+  readonly bytes: Uint8Array;
+  resolve(head: AuditHead): void;
+  reject(error: unknown): void;
+}
+
+/** The log that `openAuditLog` hands out. */
+export class ChainLog implements AuditLog {
+  readonly droppedBytes: number;
+  readonly #store: SegmentStore;
+  readonly #chain: Chain;
+  readonly #lock: AsyncDisposable;
+  readonly #segmentBytes: number;
+  readonly #clock: Clock;
+  #durable: Durable;
+  /** Set while the last write has not been seen to succeed: what failed, and when. */
+  #failure: { readonly error: AuditError; readonly atMs: number } | undefined;
+  /** Bytes cut off that no record tells of yet. */
+  #unrecordedBytes = 0;
+  #queue: Waiting[] = [];
+  #queuedBytes = 0;
+  #flushing: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: AuditLogOptions, chain: Chain, lock: AsyncDisposable, end: ScanEnd) {
+    this.#store = options.store;
+    this.#chain = chain;
+    this.#lock = lock;
+    this.#segmentBytes = options.segmentBytes ?? defaultSegmentBytes;
+    this.#clock = options.clock ?? systemClock;
+    this.#durable = end;
+    this.droppedBytes = end.tornBytes;
+  }
+
+  /** Cuts off what {@link droppedBytes} counts and records it. */
+  async recover(): Promise<void> {
+    if (this.droppedBytes === 0) return;
+    await fromStore(this.#store.truncate(this.#durable.segment!, this.#durable.offset));
+    await this.append(recoveredRecord(this.droppedBytes));
+  }
+
+  head(): AuditHead {
+    return this.#durable.head;
+  }
+
+  append(record: Uint8Array): Promise<AuditHead> {
+    return new Promise((resolve, reject) => {
+      const refusal = this.#refusal(record);
+      if (refusal) return reject(refusal);
+      this.#queue.push({ bytes: record.slice(), resolve, reject });
+      this.#queuedBytes += storedBytes({ bytes: record });
+      this.#flushing ??= this.#flush();
+    });
+  }
+
+  #refusal(record: Uint8Array): AuditError | undefined {
+    if (this.#closing) return new AuditError({ code: "AUDIT_CLOSED", message: "The audit log is closed." });
+    if (record.length > maxRecordBytes) {
+      return new AuditError({
+        code: "INVALID_RECORD",
+        message: `A record of ${record.length} bytes; at most ${maxRecordBytes} are kept.`,
+      });
+    }
+    if (this.#queuedBytes + record.length > maxQueuedBytes) {
+      return new AuditError({
+        code: "AUDIT_BUSY",
+        message: "The disk does not keep up with the audit log.",
+        hint: "Wait for earlier appends before making more.",
+        retryable: true,
+      });
+    }
+    const failure = this.#failure;
+    if (!failure) return undefined;
+    return failure.error.code === "AUDIT_TAMPERED" || this.#clock.monotonicMs() - failure.atMs < retryAfterMs
+      ? failure.error
+      : undefined;
+  }
+
+  async #flush(): Promise<void> {
+    // One turn's grace, so that appends made together are written together.
+    await undefined;
+    while (this.#queue.length > 0) {
+      try {
+        if (this.#failure) await this.#reopen();
+        await this.#write();
+      } catch (cause) {
+        this.#fail(toAuditError(cause));
+      }
+    }
+    this.#flushing = undefined;
+  }
+
+  /** Writes and syncs the head of the queue: as much as one segment and one write may take. */
+  async #write(): Promise<void> {
+    let { head, segment, offset } = this.#durable;
+    if (segment === undefined || !this.#fits(offset, this.#queue[0]!)) {
+      segment = formatSegmentName(head.seq + 1);
+      offset = 0;
+    }
+    const parts = offset === 0 ? [encodeSegmentHeader(head.seq + 1, head.tag)] : [];
+    const heads: AuditHead[] = [];
+    let end = offset === 0 ? segmentHeaderBytes : offset;
+    for (const waiting of this.#queue) {
+      if (heads.length > 0 && (!this.#fits(end, waiting) || end + storedBytes(waiting) > offset + maxWriteBytes)) break;
+      const seq = head.seq + 1;
+      head = { seq, tag: this.#chain.tag(head.tag, seq, waiting.bytes) };
+      heads.push(head);
+      parts.push(encodeRecord(seq, waiting.bytes, head.tag));
+      end += storedBytes(waiting);
+    }
+    await this.#store.append(segment, concatBytes(...parts));
+    await this.#store.sync(segment);
+    this.#durable = { head, segment, offset: end };
+    this.#failure = undefined;
+    for (const [i, waiting] of this.#queue.splice(0, heads.length).entries()) {
+      this.#queuedBytes -= storedBytes(waiting);
+      waiting.resolve(heads[i]!);
+    }
+  }
+
+  /** Whether a segment of `size` bytes takes one more record; an empty one takes any. */
+  #fits(size: number, record: { readonly bytes: Uint8Array }): boolean {
+    return size <= segmentHeaderBytes || size + storedBytes(record) <= this.#segmentBytes;
+  }
+
+  #fail(error: AuditError): void {
+    this.#failure = { error, atMs: this.#clock.monotonicMs() };
+    for (const waiting of this.#queue.splice(0)) {
+      this.#queuedBytes -= storedBytes(waiting);
+      waiting.reject(error);
+    }
+  }
+
+  /** After a failure: checks that the last segment still holds what was durable, and cuts off whatever came after it. */
+  async #reopen(): Promise<void> {
+    const { head, segment, offset } = this.#durable;
+    if (segment !== undefined && offset > 0) await this.#checkDurable(segment);
+    const started = formatSegmentName(head.seq + 1);
+    const present = await this.#store.list();
+    if (present.some((name) => name > (segment ?? "") && name !== started && parseSegmentName(name) !== undefined)) {
+      throw tampered("is followed by a segment that was not written", { seq: head.seq });
+    }
+    if (segment !== undefined) await this.#cut(segment, offset);
+    if (started !== segment && present.includes(started)) {
+      await this.#cut(started, 0);
+      this.#durable = { head, segment: started, offset: 0 };
+    }
+    if (this.#unrecordedBytes === 0) return;
+    const bytes = recoveredRecord(this.#unrecordedBytes);
+    const resolve = () => {
+      this.#unrecordedBytes = 0;
+    };
+    this.#queue.unshift({ bytes, resolve, reject: () => {} });
+    this.#queuedBytes += storedBytes({ bytes });
+  }
+
+  async #checkDurable(segment: string): Promise<void> {
+    const { head } = this.#durable;
+    const tag = previousTagOf(await this.#store.read(segment, 0, segmentHeaderBytes));
+    const previous = { seq: parseSegmentName(segment)! - 1, tag };
+    if (head.seq === previous.seq) return;
+    for await (const record of scanSegment(this.#store, this.#chain, segment, previous, true)) {
+      if (record.seq < head.seq) continue;
+      if (equalBytes(record.tag, head.tag)) return;
+      break;
+    }
+    throw tampered("is no longer what was written", { seq: head.seq, segment });
+  }
+
+  async #cut(segment: string, offset: number): Promise<void> {
+    const tail = await this.#store.read(segment, offset, maxWriteBytes);
+    if (tail.length === 0) return;
+    await this.#store.truncate(segment, offset);
+    this.#unrecordedBytes += tail.length;
+  }
+
+  async *read(options: ReadOptions = {}): AsyncGenerator<AuditRecord> {
+    const { from = 1, limit = Number.POSITIVE_INFINITY, signal } = options;
+    if (!Number.isSafeInteger(from) || from < 1 || !(limit >= 0)) {
+      throw new AuditError({ code: "INVALID_RANGE", message: "Reading begins at record 1 or later." });
+    }
+    const last = Math.min(this.#durable.head.seq, from + limit - 1);
+    if (last < from) return;
+    for await (const { seq, bytes } of scan(this.#store, this.#chain, { from, signal })) {
+      if (seq >= from) yield { seq, bytes };
+      if (seq >= last) return;
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      await this.#flushing;
+      await this.#lock[Symbol.asyncDispose]();
+    })();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** What a record takes on disk. */
+function storedBytes(record: { readonly bytes: Uint8Array }): number {
+  return recordHeaderBytes + record.bytes.length + tagBytes;
+}
+
+/** The record that tells of bytes cut off. */
+function recoveredRecord(droppedBytes: number): Uint8Array {
+  return canonicalJson({ type: "fed-audit-recovered", droppedBytes });
+}

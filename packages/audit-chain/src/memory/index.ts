@@ -1,0 +1,1 @@
+export { createMemorySegmentStore, type Fault, type MemorySegmentStore, type StoreOperation } from "./memory-store.js";

@@ -1,0 +1,147 @@
+/** Segments as files of one directory: appended to with O_APPEND, made durable with fdatasync, readable by their owner alone. */
+import { constants } from "node:fs";
+import { type FileHandle, mkdir, open, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { AuditError, type AuditErrorCode } from "../errors.js";
+import { parseSegmentName, type SegmentStore } from "../segment.js";
+
+const appendFlags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT;
+
+/**
+ * The store in `directory`, which is created with mode 0700 when something is first written. The file `lock` in it is
+ * held by the operating system for as long as the writer lives, so a killed process leaves no lock behind. The directory
+ * must be on a local disk.
+ */
+export function createFileSegmentStore(directory: string): SegmentStore {
+  /** The one segment that is open for appending; a log has only one at a time. */
+  let current: { readonly name: string; readonly file: FileHandle; readonly created: boolean } | undefined;
+
+  async function openCurrent(name: string): Promise<FileHandle> {
+    if (current?.name === name) return current.file;
+    await closeCurrent();
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const file = await open(join(directory, name), appendFlags, 0o600);
+    current = { name, file, created: true };
+    return file;
+  }
+
+  async function closeCurrent(): Promise<void> {
+    const closing = current;
+    current = undefined;
+    await closing?.file.close();
+  }
+
+  return {
+    list: () =>
+      io(async () => {
+        const names = await readdir(directory).catch((cause: unknown) => {
+          if (errnoOf(cause) === "ENOENT") return [];
+          throw cause;
+        });
+        return names.filter((name) => parseSegmentName(name) !== undefined).sort();
+      }),
+
+    read: (name, offset, maxBytes) =>
+      io(async () => {
+        await using file = await open(join(directory, name), constants.O_RDONLY);
+        const bytes = new Uint8Array(maxBytes);
+        const { bytesRead } = await file.read(bytes, 0, maxBytes, offset);
+        return bytes.subarray(0, bytesRead);
+      }),
+
+    append: (name, bytes) => io(async () => (await openCurrent(name)).writeFile(bytes)),
+
+    sync: (name) =>
+      io(async () => {
+        const file = await openCurrent(name);
+        await file.datasync();
+        if (!current?.created) return;
+        await syncDirectory(directory);
+        current = { ...current, created: false };
+      }),
+
+    truncate: (name, length) =>
+      io(async () => {
+        // The append handle is given up, since after a failed write its state is not known.
+        await closeCurrent();
+        await using file = await open(join(directory, name), constants.O_RDWR);
+        await file.truncate(length);
+        await file.sync();
+      }),
+
+    lock: () =>
+      io(async () => {
+        await mkdir(directory, { recursive: true, mode: 0o700 });
+        const held = lockFile(join(directory, "lock"));
+        return {
+          async [Symbol.asyncDispose]() {
+            await closeCurrent();
+            held.close();
+          },
+        };
+      }),
+  };
+}
+
+/**
+ * Takes the operating system's lock on a file, which Node itself has no call for: SQLite's exclusive transaction holds
+ * one, on every platform, until it is closed or the process is gone.
+ */
+function lockFile(path: string): DatabaseSync {
+  const database = new DatabaseSync(path, { timeout: 0 });
+  try {
+    database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
+    return database;
+  } catch (cause) {
+    database.close();
+    if ((cause as { errcode?: unknown }).errcode !== sqliteBusy) throw cause;
+    throw new AuditError({
+      code: "AUDIT_LOCKED",
+      message: "Another writer has this audit log open.",
+      hint: "Stop the other process, or give this one a directory of its own.",
+      cause,
+    });
+  }
+}
+
+const sqliteBusy = 5;
+
+/** Makes a new file's name durable. Windows cannot open a directory for this and does not need it. */
+async function syncDirectory(directory: string): Promise<void> {
+  if (process.platform === "win32") return;
+  await using handle = await open(directory, constants.O_RDONLY);
+  await handle.sync();
+}
+
+const codeOfErrno: Readonly<Record<string, AuditErrorCode>> = {
+  ENOSPC: "AUDIT_FULL",
+  EDQUOT: "AUDIT_FULL",
+  EFBIG: "AUDIT_FULL",
+  EROFS: "AUDIT_READ_ONLY",
+  EACCES: "AUDIT_READ_ONLY",
+  EPERM: "AUDIT_READ_ONLY",
+};
+
+const words: Readonly<Record<string, { readonly message: string; readonly hint: string }>> = {
+  AUDIT_FULL: { message: "There is no room for the audit log.", hint: "Free some space; the log goes on by itself." },
+  AUDIT_READ_ONLY: {
+    message: "The audit log cannot be written.",
+    hint: "Make its directory writable for this user; the log goes on by itself.",
+  },
+  AUDIT_FAILED: { message: "The disk refused the audit log.", hint: "Look at the cause and at the disk's health." },
+};
+
+async function io<T>(operation: () => Promise<T>): Promise<T> {
+  try {
+    return await operation();
+  } catch (cause) {
+    if (cause instanceof AuditError) throw cause;
+    const code = codeOfErrno[errnoOf(cause) ?? ""] ?? "AUDIT_FAILED";
+    throw new AuditError({ code, ...words[code]!, retryable: true, cause });
+  }
+}
+
+function errnoOf(cause: unknown): string | undefined {
+  return (cause as { code?: string } | undefined)?.code;
+}

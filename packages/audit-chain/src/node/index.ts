@@ -1,0 +1,1 @@
+export { createFileSegmentStore } from "./file-store.js";

@@ -1,0 +1,108 @@
+/**
+ * One record on disk. Integers are big-endian.
+ *
+ *     length u32 | crc u32 | seq u64 | epoch u32 | bytes | tag (32)
+ *
+ * `crc` is CRC-32C over length, seq and epoch: it makes the length trustworthy before it is used, so a changed length
+ * is never mistaken for a record whose end was lost. The tag covers everything else:
+ *
+ *     tag_i = HMAC-SHA-256(K, tag_{i-1} | seq | epoch | length | bytes),  tag_0 = HMAC-SHA-256(K, "fed-audit-chain/1")
+ */
+
+import { encodeUtf8 } from "@fed/core";
+import { createHmacSha256 } from "#hmac-sha256";
+import { crc32c } from "./crc32c.js";
+import { AuditError } from "./errors.js";
+
+/** Largest record, bytes. */
+export const maxRecordBytes = 64 * 1024;
+/** Bytes before a record's own. */
+export const recordHeaderBytes = 20;
+/** Bytes of a tag, and of the key. */
+export const tagBytes = 32;
+
+/** The only epoch so far; the field is there so that keys can be changed without a new format. */
+const epoch = 0;
+const genesisLabel = encodeUtf8("fed-audit-chain/1");
+
+/** Tags of one log: everything that needs its key. */
+export interface Chain {
+  /** The tag before the first record. */
+  readonly genesis: Uint8Array;
+  /** The tag of record `seq` holding `bytes`, after `previousTag`. */
+  tag(previousTag: Uint8Array, seq: number, bytes: Uint8Array): Uint8Array;
+}
+
+/**
+ * The chain under `key`, 32 bytes, which is copied.
+ * @throws {AuditError} INVALID_KEY for any other length.
+ */
+export function createChain(key: Uint8Array): Chain {
+  if (key.length !== tagBytes) {
+    throw new AuditError({ code: "INVALID_KEY", message: `An audit key has ${tagBytes} bytes.` });
+  }
+  const mac = createHmacSha256(key);
+  return {
+    genesis: mac(genesisLabel),
+    tag: (previousTag, seq, bytes) => mac(previousTag, encodeSigned(seq, bytes.length), bytes),
+  };
+}
+
+/** The bytes on disk of record `seq`: header, `bytes`, `tag`. */
+export function encodeRecord(seq: number, bytes: Uint8Array, tag: Uint8Array): Uint8Array {
+  const out = new Uint8Array(recordHeaderBytes + bytes.length + tagBytes);
+  writeHeader(new DataView(out.buffer), seq, bytes.length);
+  out.set(bytes, recordHeaderBytes);
+  out.set(tag, recordHeaderBytes + bytes.length);
+  return out;
+}
+
+/**
+ * The length that a record's first {@link recordHeaderBytes} bytes announce for record `seq`; undefined when the
+ * checksum, the number, the epoch or the limit is wrong.
+ */
+export function parseRecordHeader(header: Uint8Array, seq: number): number | undefined {
+  const length = new DataView(header.buffer, header.byteOffset).getUint32(0);
+  if (length > maxRecordBytes) return undefined;
+  const expected = new Uint8Array(recordHeaderBytes);
+  writeHeader(new DataView(expected.buffer), seq, length);
+  return expected.every((byte, i) => byte === header[i]) ? length : undefined;
+}
+
+/** Fewest zeros at the end of a file that count as never written: no tag ends in as many. */
+const zeroRunBytes = tagBytes;
+
+/**
+ * Whether `tail`, all that follows the last good record, is what a crash can leave of writing record `seq`: a beginning
+ * of it, then nothing, or only the zeros of blocks that the file had been given but not yet filled.
+ */
+export function isTornRecord(tail: Uint8Array, seq: number): boolean {
+  const written = withoutZeroTail(tail);
+  if (written.length < recordHeaderBytes) return true;
+  const length = parseRecordHeader(written, seq);
+  return length !== undefined && written.length < recordHeaderBytes + length + tagBytes;
+}
+
+/** `tail` up to its run of zeros, if that run is long enough to be no accident. */
+export function withoutZeroTail(tail: Uint8Array): Uint8Array {
+  let end = tail.length;
+  while (end > 0 && tail[end - 1] === 0) end--;
+  return tail.length - end >= zeroRunBytes ? tail.subarray(0, end) : tail;
+}
+
+/** seq u64 | epoch u32 | length u32: what the tag covers besides the previous tag and the bytes. */
+function encodeSigned(seq: number, length: number): Uint8Array {
+  const out = new Uint8Array(16);
+  const view = new DataView(out.buffer);
+  view.setBigUint64(0, BigInt(seq));
+  view.setUint32(8, epoch);
+  view.setUint32(12, length);
+  return out;
+}
+
+function writeHeader(view: DataView<ArrayBuffer>, seq: number, length: number): void {
+  view.setUint32(0, length);
+  view.setBigUint64(8, BigInt(seq));
+  view.setUint32(16, epoch);
+  view.setUint32(4, crc32c(new Uint8Array(view.buffer, 0, 4), new Uint8Array(view.buffer, 8, 12)));
+}
