@@ -1,4 +1,23 @@
+export { type Envelope, type EnvelopeContext, type VerifiedEnvelope, verifyEnvelope } from "./envelope.js";
+export {
+  clockToleranceMs,
+  type HopClaims,
+  hopType,
+  maxEnvelopeBytes,
+  maxHopLifetimeMs,
+  maxHops,
+  maxOriginLifetimeMs,
+  type OriginClaims,
+  originType,
+} from "./envelope-claims.js";
+export {
+  createEnvelopeSigner,
+  type EnvelopeSigner,
+  type EnvelopeSignerOptions,
+  type SignRequest,
+} from "./envelope-signer.js";
 export { TrustError, type TrustErrorCode } from "./errors.js";
+export { type HopStatement, signHop } from "./hop.js";
 export {
   type CompactLimits,
   type GeneralDemands,
@@ -28,6 +47,7 @@ export {
   spkiHash,
   verifySignature,
 } from "./keys.js";
+export { createOriginCache, type Origin, type OriginCache, type OriginStatement, signOrigin } from "./origin.js";
 export { decodePem, encodePem, type PemLabel } from "./pem.js";
 export { formatPrincipal, hubIdPattern, type Principal, parsePrincipal } from "./principal.js";
 export { createReplayGuard, type ReplayGuard, type ReplayGuardOptions } from "./replay-guard.js";
