@@ -1,0 +1,123 @@
+/** Connecting to one address: TCP, TLS, judgement, verdicts; one deadline over all of it. */
+import type { TcpSocketConnectOpts } from "node:net";
+import { type ConnectionOptions, connect, type SecureContext, type TLSSocket } from "node:tls";
+import { abortedError, type Clock, CoreError, type FedError, type PeerIdentity, throwIfAborted } from "@fed/core";
+import type { Endpoint } from "./address.js";
+import { formatAddress } from "./address.js";
+import { LanConnection } from "./connection.js";
+import { LanError } from "./errors.js";
+import { exchangeVerdicts, handshakeError, refuse } from "./handshake.js";
+import type { LanLimits } from "./limits.js";
+
+/** How to dial. */
+export interface DialTlsOptions {
+  readonly alpn: string;
+  readonly context: SecureContext;
+  /** Judges the responder; throws to refuse it. Undefined for one that has no identity to a guest. */
+  readonly judge: (socket: TLSSocket) => PeerIdentity | undefined;
+  readonly maxMessageBytes: number;
+  readonly limits: LanLimits;
+  readonly clock: Clock;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * A connection to `endpoint`, accepted by both sides.
+ * @throws {FedError} UNREACHABLE, ABORTED, TLS_FAILED, WRONG_PROTOCOL, HANDSHAKE_TIMEOUT, what `judge` throws, or what
+ * the responder refused with.
+ */
+export async function dialTls(endpoint: Endpoint, options: DialTlsOptions): Promise<LanConnection> {
+  const { signal, clock, limits } = options;
+  throwIfAborted(signal);
+  const target: ConnectionOptions & TcpSocketConnectOpts = {
+    host: endpoint.host,
+    port: endpoint.port,
+    secureContext: options.context,
+    ALPNProtocols: [options.alpn],
+    servername: "",
+    // Judged below, where the reason is known; names mean nothing here.
+    rejectUnauthorized: false,
+    checkServerIdentity: () => undefined,
+    autoSelectFamilyAttemptTimeout: 1_000,
+  };
+  const socket = connect(target);
+  // An error event without a listener would end the process; every phase adds its own.
+  socket.on("error", () => {});
+  let interrupted: FedError | undefined;
+  const interrupt = (error: FedError): void => {
+    interrupted ??= error;
+    socket.destroy();
+  };
+  const phase = { connected: false };
+  socket.once("connect", () => {
+    phase.connected = true;
+  });
+  const onAbort = (): void => interrupt(abortedError(signal!));
+  signal?.addEventListener("abort", onAbort, { once: true });
+  const deadline = clock.setTimer(limits.handshakeTimeoutMs, () =>
+    interrupt(phase.connected ? timeoutError() : unreachable(endpoint)),
+  );
+  try {
+    await untilSecure(socket, endpoint, phase);
+    socket.setNoDelay(true);
+    if (socket.alpnProtocol !== options.alpn) throw wrongProtocol();
+    let peer: PeerIdentity | undefined;
+    try {
+      peer = options.judge(socket);
+    } catch (cause) {
+      refuse(socket, handshakeError(cause));
+      throw cause;
+    }
+    const { reader, maxMessageBytes } = await exchangeVerdicts(socket, options.maxMessageBytes);
+    if (interrupted) throw interrupted;
+    return new LanConnection({
+      socket,
+      reader,
+      role: "initiator",
+      peer,
+      remoteAddress: formatAddress(endpoint.host, endpoint.port),
+      maxMessageBytes,
+      limits,
+      clock,
+    });
+  } catch (cause) {
+    // A refused socket ends by itself once the reason is out.
+    if (!socket.writableEnded) socket.destroy();
+    throw interrupted ?? handshakeError(cause);
+  } finally {
+    deadline.cancel();
+    signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+function untilSecure(socket: TLSSocket, endpoint: Endpoint, phase: { readonly connected: boolean }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (cause: unknown): void =>
+      reject(phase.connected ? handshakeError(cause) : unreachable(endpoint, cause));
+    socket.once("secureConnect", resolve);
+    socket.once("error", fail);
+    socket.once("close", () => fail(new Error("closed")));
+  });
+}
+
+function unreachable(endpoint: Endpoint, cause?: unknown): CoreError {
+  return new CoreError({
+    code: "UNREACHABLE",
+    message: `Nobody answers at ${formatAddress(endpoint.host, endpoint.port)}.`,
+    hint: "Check that the hub runs, that both are on one network, and that no firewall drops the port.",
+    retryable: true,
+    cause,
+  });
+}
+
+function timeoutError(): LanError {
+  return new LanError({
+    code: "HANDSHAKE_TIMEOUT",
+    message: "The handshake did not finish in time.",
+    retryable: true,
+  });
+}
+
+function wrongProtocol(): LanError {
+  return new LanError({ code: "WRONG_PROTOCOL", message: "The other side speaks TLS but not this protocol." });
+}
