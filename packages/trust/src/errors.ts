@@ -14,6 +14,7 @@ export type TrustErrorCode =
   | "TOO_FEW_SIGNATURES"
   // certificates
   | "PEM_MALFORMED"
+  | "DER_MALFORMED"
   | "BAD_NAME"
   | "CSR_MALFORMED"
   | "CSR_BAD_SIGNATURE"

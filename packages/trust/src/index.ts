@@ -1,3 +1,7 @@
+export { type CertificateAuthority, type CreateCaOptions, createCa, verifyCa } from "./ca.js";
+export { hubDnsName, isClusterId, isHubId, parseSpiffeUri, spiffeUri } from "./cluster-name.js";
+export { createCsr, verifyCsr } from "./csr.js";
+export { type IssueLeafOptions, issueLeaf, type Leaf, type VerifyLeafOptions, verifyLeaf } from "./leaf.js";
 export { type Envelope, type EnvelopeContext, type VerifiedEnvelope, verifyEnvelope } from "./envelope.js";
 export {
   clockToleranceMs,
