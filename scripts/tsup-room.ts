@@ -13,6 +13,8 @@ export function room(options: Pick<Options, "entry">): ReturnType<typeof defineC
     splitting: true,
     treeshake: false,
     external: [/^node:/, /^#/],
+    // `node:sqlite` and its like have no name without the prefix.
+    removeNodeProtocol: false,
     skipNodeModulesBundle: true,
   });
 }

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { maxRecordBytes, openAuditLog, verifyAuditLog } from "../src/index.js";
 import { createMemorySegmentStore, type Fault, type StoreOperation } from "../src/memory/index.js";
-import { key, readAll, sampleRecords, writeLog } from "./fixtures.js";
+import { collect, key, readAll, sampleRecords, writeLog } from "./fixtures.js";
 
 const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
@@ -54,17 +54,17 @@ describe("openAuditLog", () => {
   it("reads a part, from the segment that holds it", async () => {
     const store = await writeLog(sampleRecords(10), 200);
     await using log = await openAuditLog({ store, key, segmentBytes: 200 });
-    const part = await Array.fromAsync(log.read({ from: 6, limit: 3 }));
+    const part = await collect(log.read({ from: 6, limit: 3 }));
     expect(part.map(({ seq, bytes }) => [seq, decode(bytes)])).toEqual([
       [6, "record 6"],
       [7, "record 7"],
       [8, "record 8"],
     ]);
-    expect(await Array.fromAsync(log.read({ from: 11 }))).toEqual([]);
-    expect(await Array.fromAsync(log.read({ limit: 0 }))).toEqual([]);
-    await expectCode(Array.fromAsync(log.read({ from: 0 })), "INVALID_RANGE");
-    await expectCode(Array.fromAsync(log.read({ limit: Number.NaN })), "INVALID_RANGE");
-    await expectCode(Array.fromAsync(log.read({ signal: AbortSignal.abort() })), "ABORTED");
+    expect(await collect(log.read({ from: 11 }))).toEqual([]);
+    expect(await collect(log.read({ limit: 0 }))).toEqual([]);
+    await expectCode(collect(log.read({ from: 0 })), "INVALID_RANGE");
+    await expectCode(collect(log.read({ limit: Number.NaN })), "INVALID_RANGE");
+    await expectCode(collect(log.read({ signal: AbortSignal.abort() })), "ABORTED");
   });
 
   it("takes records of up to 64 KiB and copies them", async () => {

@@ -20,6 +20,12 @@ export async function writeLog(
   return store;
 }
 
-export async function readAll(log: AuditLog): Promise<AuditRecord[]> {
-  return Array.fromAsync(log.read());
+export function readAll(log: AuditLog): Promise<AuditRecord[]> {
+  return collect(log.read());
+}
+
+export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
 }

@@ -1,7 +1,7 @@
 /** Segments as files of one directory: appended to with O_APPEND, made durable with fdatasync, readable by their owner alone. */
 import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { AuditError, type AuditErrorCode } from "../errors.js";
 import { parseSegmentName, type SegmentStore } from "../segment.js";
@@ -9,21 +9,31 @@ import { parseSegmentName, type SegmentStore } from "../segment.js";
 const appendFlags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT;
 
 /**
- * The store in `directory`, which is created with mode 0700 when something is first written. The file `lock` in it is
+ * The store in `directory`, which is created with mode 0700 when a log is opened in it. The file `lock` in it is
  * held by the operating system for as long as the writer lives, so a killed process leaves no lock behind. The directory
  * must be on a local disk.
  */
 export function createFileSegmentStore(directory: string): SegmentStore {
-  /** The one segment that is open for appending; a log has only one at a time. */
-  let current: { readonly name: string; readonly file: FileHandle; readonly created: boolean } | undefined;
+  /** The one segment that is open for appending, and whether its name is known to be durable. */
+  let current: { readonly name: string; readonly file: FileHandle; readonly named: boolean } | undefined;
 
   async function openCurrent(name: string): Promise<FileHandle> {
     if (current?.name === name) return current.file;
     await closeCurrent();
-    await mkdir(directory, { recursive: true, mode: 0o700 });
     const file = await open(join(directory, name), appendFlags, 0o600);
-    current = { name, file, created: true };
+    current = { name, file, named: false };
     return file;
+  }
+
+  /** A handle on which something failed is given up: what it would do next is not known. */
+  async function onCurrent(name: string, operation: (file: FileHandle) => Promise<void>): Promise<void> {
+    const file = await openCurrent(name);
+    try {
+      await operation(file);
+    } catch (cause) {
+      await closeCurrent().catch(() => {});
+      throw cause;
+    }
   }
 
   async function closeCurrent(): Promise<void> {
@@ -50,20 +60,20 @@ export function createFileSegmentStore(directory: string): SegmentStore {
         return bytes.subarray(0, bytesRead);
       }),
 
-    append: (name, bytes) => io(async () => (await openCurrent(name)).writeFile(bytes)),
+    append: (name, bytes) => io(() => onCurrent(name, (file) => file.writeFile(bytes))),
 
     sync: (name) =>
-      io(async () => {
-        const file = await openCurrent(name);
-        await file.datasync();
-        if (!current?.created) return;
-        await syncDirectory(directory);
-        current = { ...current, created: false };
-      }),
+      io(() =>
+        onCurrent(name, async (file) => {
+          await file.datasync();
+          if (current?.named) return;
+          await syncDirectory(directory);
+          current = { name, file, named: true };
+        }),
+      ),
 
     truncate: (name, length) =>
       io(async () => {
-        // The append handle is given up, since after a failed write its state is not known.
         await closeCurrent();
         await using file = await open(join(directory, name), constants.O_RDWR);
         await file.truncate(length);
@@ -72,12 +82,15 @@ export function createFileSegmentStore(directory: string): SegmentStore {
 
     lock: () =>
       io(async () => {
-        await mkdir(directory, { recursive: true, mode: 0o700 });
+        await createDirectory(resolve(directory));
         const held = lockFile(join(directory, "lock"));
         return {
           async [Symbol.asyncDispose]() {
-            await closeCurrent();
-            held.close();
+            try {
+              await closeCurrent();
+            } finally {
+              held.close();
+            }
           },
         };
       }),
@@ -107,7 +120,14 @@ function lockFile(path: string): DatabaseSync {
 
 const sqliteBusy = 5;
 
-/** Makes a new file's name durable. Windows cannot open a directory for this and does not need it. */
+/** Creates `directory` and whatever it stands in, durably. */
+async function createDirectory(directory: string): Promise<void> {
+  const topmost = await mkdir(directory, { recursive: true, mode: 0o700 });
+  if (topmost === undefined) return;
+  for (let path = directory; path.length >= topmost.length; path = dirname(path)) await syncDirectory(dirname(path));
+}
+
+/** Makes the names of new files in it durable. Windows cannot open a directory for this and does not need it. */
 async function syncDirectory(directory: string): Promise<void> {
   if (process.platform === "win32") return;
   await using handle = await open(directory, constants.O_RDONLY);
