@@ -53,7 +53,8 @@ export interface Session extends AsyncDisposable {
   readonly maxMessageBytes: number;
   /**
    * Opens a stream. Synchronous: the OPEN frame leaves with whatever is sent in the same turn.
-   * @throws {FedError} CLOSED, GOING_AWAY, TOO_MANY_STREAMS.
+   * `signal` resets the stream while it lives.
+   * @throws {FedError} CLOSED, GOING_AWAY, TOO_MANY_STREAMS, MESSAGE_TOO_LARGE for the header, ABORTED.
    */
   open(header: Uint8Array, options?: OpenOptions): Stream;
   /** Round trip in milliseconds. */
