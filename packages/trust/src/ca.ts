@@ -76,6 +76,14 @@ export function verifyCa(
   der: Uint8Array,
   { clusterId, atMs }: { readonly clusterId: ClusterId; readonly atMs: number },
 ): CertificateAuthority {
+  const ca = parseCa(der, clusterId);
+  if (atMs > ca.notAfterMs) throw refused("CA_EXPIRED", "The CA certificate has expired.");
+  if (atMs < ca.notBeforeMs) throw refused("CA_NOT_YET_VALID", "The CA certificate is not valid yet.");
+  return ca;
+}
+
+/** As {@link verifyCa} but for the time: a manifest may list a CA whose day has not come or is over. */
+export function parseCa(der: Uint8Array, clusterId: ClusterId): CertificateAuthority {
   const certificate = parseCertificate(der, "CA_MALFORMED");
   const { subject, issuer, publicKey, notBeforeMs, notAfterMs } = certificate;
   if (!equalBytes(subject, issuer)) throw refused("CA_BAD_SIGNATURE", "The CA certificate was issued by another one.");
@@ -84,8 +92,6 @@ export function verifyCa(
   } catch (cause) {
     throw refused("CA_BAD_SIGNATURE", "The CA certificate is not signed by its own key.", cause);
   }
-  if (atMs > notAfterMs) throw refused("CA_EXPIRED", "The CA certificate has expired.");
-  if (atMs < notBeforeMs) throw refused("CA_NOT_YET_VALID", "The CA certificate is not valid yet.");
   checkUsage(certificate);
   checkNames(certificate, clusterId);
   const keyIdentifier = subjectKeyIdentifierOf(certificate);

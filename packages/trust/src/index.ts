@@ -1,7 +1,6 @@
 export { type CertificateAuthority, type CreateCaOptions, createCa, verifyCa } from "./ca.js";
 export { hubDnsName, isClusterId, isHubId, parseSpiffeUri, spiffeUri } from "./cluster-name.js";
 export { createCsr, verifyCsr } from "./csr.js";
-export { type IssueLeafOptions, issueLeaf, type Leaf, type VerifyLeafOptions, verifyLeaf } from "./leaf.js";
 export { type Envelope, type EnvelopeContext, type VerifiedEnvelope, verifyEnvelope } from "./envelope.js";
 export {
   clockToleranceMs,
@@ -51,6 +50,29 @@ export {
   spkiHash,
   verifySignature,
 } from "./keys.js";
+export { type IssueLeafOptions, issueLeaf, type Leaf, type VerifyLeafOptions, verifyLeaf } from "./leaf.js";
+export {
+  acceptLeaf,
+  assertFresh,
+  clusterIdOf,
+  memberOf,
+  type SignedManifest,
+  signManifest,
+  type VerifiedManifest,
+  verifyChain,
+  verifyGenesis,
+  verifyNext,
+} from "./manifest.js";
+export {
+  type CaStatus,
+  type Manifest,
+  type ManifestAuthority,
+  type ManifestCa,
+  type ManifestMember,
+  type ManifestRelay,
+  manifestLimits,
+  parseManifest,
+} from "./manifest-format.js";
 export { createOriginCache, type Origin, type OriginCache, type OriginStatement, signOrigin } from "./origin.js";
 export { decodePem, encodePem, type PemLabel } from "./pem.js";
 export { formatPrincipal, hubIdPattern, type Principal, parsePrincipal } from "./principal.js";
