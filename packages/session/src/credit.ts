@@ -1,0 +1,61 @@
+/**
+ * Credit: docs/spec/session.md §5. A DATA frame costs its whole length, header included, on its stream and on the
+ * session, so that empty frames are not free.
+ */
+import { protocolError } from "./errors.js";
+
+/** What the peer still takes. */
+export class SendCredit {
+  /** Bytes that may be sent now; never negative. */
+  available: number;
+  readonly #window: number;
+
+  constructor(windowBytes: number) {
+    this.#window = windowBytes;
+    this.available = windowBytes;
+  }
+
+  /** Bytes sent and not yet granted again. */
+  get outstanding(): number {
+    return this.#window - this.available;
+  }
+
+  /** The caller has checked that `bytes` are available. */
+  spend(bytes: number): void {
+    this.available -= bytes;
+  }
+
+  /** @throws {SessionError} PROTOCOL_ERROR when the peer gives back more than it was sent. */
+  grant(bytes: number): void {
+    if (bytes > this.outstanding) throw protocolError("The peer granted more credit than was outstanding.");
+    this.available += bytes;
+  }
+}
+
+/** What this side still takes. */
+export class ReceiveCredit {
+  readonly #window: number;
+  #allowed: number;
+  #owed = 0;
+
+  constructor(windowBytes: number) {
+    this.#window = windowBytes;
+    this.#allowed = windowBytes;
+  }
+
+  /** @throws {SessionError} PROTOCOL_ERROR when the peer sends more than it was granted. */
+  receive(bytes: number): void {
+    if (bytes > this.#allowed) throw protocolError("The peer sent more than its credit.");
+    this.#allowed -= bytes;
+  }
+
+  /** Bytes were read; returns the grant to send now, 0 while less than half the window is owed. */
+  consume(bytes: number): number {
+    this.#owed += bytes;
+    if (this.#owed * 2 < this.#window) return 0;
+    const grant = this.#owed;
+    this.#allowed += grant;
+    this.#owed = 0;
+    return grant;
+  }
+}

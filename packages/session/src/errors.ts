@@ -1,0 +1,79 @@
+/** What a session fails with. */
+import { FedError } from "@fed/core";
+
+/** Codes of errors that this package itself throws. */
+export type SessionErrorCode =
+  | "CLOSED"
+  | "CONNECTION_TOO_NARROW"
+  | "FLOOD"
+  | "FRAME_MALFORMED"
+  | "FRAME_TOO_LARGE"
+  | "FRAME_TRUNCATED"
+  | "FRAME_UNKNOWN"
+  | "GOING_AWAY"
+  | "HANDSHAKE_TIMEOUT"
+  | "INVALID_OPTION"
+  | "MESSAGE_TOO_LARGE"
+  | "NOT_AUTHENTICATED"
+  | "PROTOCOL_ERROR"
+  | "TOO_MANY_STREAMS"
+  | "UNRESPONSIVE";
+
+/** Thrown by `@fed/session`. */
+export class SessionError extends FedError<SessionErrorCode> {}
+
+/**
+ * What the peer said when it reset a stream, stopped reading, or went away. The code is the peer's own word:
+ * it may be any code, and it proves nothing about this side.
+ */
+export class PeerError extends FedError<string> {}
+
+/** The peer broke a rule of the protocol: the session that raises it ends. */
+export function protocolError(message: string, cause?: unknown): SessionError {
+  return new SessionError({
+    code: "PROTOCOL_ERROR",
+    message,
+    hint: "One side has a defect or speaks another version; compare the versions of both hubs.",
+    cause,
+  });
+}
+
+export function closedError(cause: FedError | undefined): SessionError {
+  return new SessionError({ code: "CLOSED", message: "The session is over.", cause });
+}
+
+export function goingAwayError(cause: FedError | undefined): SessionError {
+  return new SessionError({
+    code: "GOING_AWAY",
+    message: "The peer takes no new streams.",
+    hint: "Use another path or hub, or try again on a new session.",
+    retryable: true,
+    cause,
+  });
+}
+
+export function tooManyStreamsError(): SessionError {
+  return new SessionError({
+    code: "TOO_MANY_STREAMS",
+    message: "Too many streams are open.",
+    hint: "Wait until some have ended.",
+    retryable: true,
+  });
+}
+
+export function unresponsiveError(): SessionError {
+  return new SessionError({
+    code: "UNRESPONSIVE",
+    message: "The peer has stopped answering.",
+    hint: "Check the network and the other hub.",
+    retryable: true,
+  });
+}
+
+export function floodError(message: string): SessionError {
+  return new SessionError({ code: "FLOOD", message, hint: "The other hub is overloaded or hostile; see its log." });
+}
+
+export function messageTooLargeError(message: string): SessionError {
+  return new SessionError({ code: "MESSAGE_TOO_LARGE", message, hint: "Send it as several messages." });
+}

@@ -1,0 +1,202 @@
+/**
+ * What leaves a session, and in which order: docs/spec/session.md §6.
+ *
+ * Frames of one turn share a transport message. While the transport takes more, a frame is written straight into that
+ * message; otherwise frames of the session wait in one lane and streams with something to send in a ring per class.
+ * The lane goes first, then the highest class; inside a class each stream writes one frame in turn.
+ */
+import { type Connection, type FedError, toFedError } from "@fed/core";
+import { floodError } from "./errors.js";
+import { Fifo } from "./fifo.js";
+import { encodeFrameHeader, HEADER_BYTES, LAST_SEQUENCED_TYPE, MAX_OPEN_BYTES } from "./frame.js";
+
+/** Something with frames of its own: the sending half of a stream. */
+export interface FrameSource {
+  /** 0 control, 1 call, 2 event, 3 bulk. */
+  readonly rank: number;
+  /** Whether it stands in a ring; only the outbox changes it. */
+  enlisted: boolean;
+  /**
+   * Writes at most one frame, of at most `roomBytes` bytes, with {@link Outbox.append}.
+   * @returns whether it could write another one now.
+   */
+  writeNext(roomBytes: number): boolean;
+}
+
+interface LaneFrame {
+  readonly type: number;
+  readonly flags: number;
+  readonly stream: number;
+  readonly body: Uint8Array;
+}
+
+/** Largest transport message: a whole OPEN frame fits. */
+export const MAX_BATCH_BYTES = HEADER_BYTES + MAX_OPEN_BYTES;
+/** A message with less room than this is sent before a source is asked, so that chunks do not shrink to crumbs. */
+const MIN_ROOM_BYTES = 1024;
+const empty = new Uint8Array(0);
+
+/** The sending side of a session. */
+export class Outbox {
+  /** Largest transport message here, bytes. */
+  readonly maxBatchBytes: number;
+  /** Sequenced frames handed to the transport or about to be. */
+  sequence = 0;
+  /** Transport messages sent. */
+  messages = 0;
+  readonly #connection: Connection;
+  readonly #maxQueuedFrames: number;
+  readonly #fail: (error: FedError) => void;
+  readonly #lane = new Fifo<LaneFrame>();
+  readonly #rings = [
+    new Fifo<FrameSource>(),
+    new Fifo<FrameSource>(),
+    new Fifo<FrameSource>(),
+    new Fifo<FrameSource>(),
+  ] as const;
+  readonly #flush = () => this.flush();
+  #waiting = 0;
+  #slab: Uint8Array = empty;
+  #start = 0;
+  #end = 0;
+  #blocked = false;
+  #scheduled = false;
+  #stopped = false;
+
+  /** `fail` is told once when the transport refuses a message or the lane overflows. */
+  constructor(connection: Connection, maxQueuedFrames: number, fail: (error: FedError) => void) {
+    this.#connection = connection;
+    this.#maxQueuedFrames = maxQueuedFrames;
+    this.#fail = fail;
+    this.maxBatchBytes = Math.min(connection.maxMessageBytes, MAX_BATCH_BYTES);
+  }
+
+  /** Whether the transport has asked to wait. */
+  get blocked(): boolean {
+    return this.#blocked;
+  }
+
+  /** Sends a frame ahead of all streams' frames. Its body must not change until it has left. */
+  send(type: number, flags: number, stream: number, body: Uint8Array = empty): void {
+    if (this.#stopped) return;
+    if (this.#lane.size === 0 && this.#fits(HEADER_BYTES + body.length)) {
+      this.append(type, flags, stream, body, 0, body.length);
+      return;
+    }
+    if (this.#lane.size >= this.#maxQueuedFrames) {
+      this.#fail(floodError("The peer asks for more answers than it reads."));
+      return;
+    }
+    this.#lane.push({ type, flags, stream, body });
+    this.#schedule();
+  }
+
+  /** Whether a source that stands in no ring may write a frame of `bytes` bytes at once, ahead of nobody. */
+  admits(bytes: number): boolean {
+    return this.#waiting === 0 && this.#lane.size === 0 && !this.#stopped && this.#fits(bytes);
+  }
+
+  /** Puts a source with something to send into the ring of its class, unless it stands there. */
+  enlist(source: FrameSource): void {
+    if (source.enlisted || this.#stopped) return;
+    source.enlisted = true;
+    this.#rings[source.rank]!.push(source);
+    this.#waiting++;
+    this.#schedule();
+  }
+
+  /** Writes one frame whose body is `length` bytes of `from` at `offset`. Only after {@link admits}, or in `writeNext`. */
+  append(type: number, flags: number, stream: number, from: Uint8Array, offset: number, length: number): void {
+    const frameBytes = HEADER_BYTES + length;
+    if (this.#slab.length - this.#end < frameBytes) this.#moveToNewSlab();
+    const at = encodeFrameHeader(this.#slab, this.#end, type, flags, stream, length);
+    if (length > 0) this.#slab.set(length === from.length ? from : from.subarray(offset, offset + length), at);
+    this.#end += frameBytes;
+    if (type <= LAST_SEQUENCED_TYPE) this.sequence++;
+    this.#schedule();
+  }
+
+  /** Sends what may go now; runs by itself at the end of a turn. */
+  flush(): void {
+    this.#scheduled = false;
+    while (!this.#blocked && !this.#stopped) {
+      this.#fill();
+      if (this.#end === this.#start) return;
+      this.#sendBatch();
+    }
+  }
+
+  /** Drops everything that has not left. Nothing is sent afterwards. */
+  stop(): void {
+    this.#stopped = true;
+    this.#lane.clear();
+    for (const ring of this.#rings) ring.clear();
+    this.#slab = empty;
+    this.#start = this.#end = 0;
+  }
+
+  #fits(frameBytes: number): boolean {
+    return !this.#blocked && this.#end - this.#start + frameBytes <= this.maxBatchBytes;
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#blocked) return;
+    this.#scheduled = true;
+    queueMicrotask(this.#flush);
+  }
+
+  /** Fills the current transport message from the lane, then from the rings. */
+  #fill(): void {
+    for (let frame = this.#lane.peek(); frame; frame = this.#lane.peek()) {
+      if (!this.#fits(HEADER_BYTES + frame.body.length)) return;
+      this.#lane.shift();
+      this.append(frame.type, frame.flags, frame.stream, frame.body, 0, frame.body.length);
+    }
+    while (this.#waiting > 0) {
+      const room = this.maxBatchBytes - (this.#end - this.#start);
+      if (room < MIN_ROOM_BYTES) return;
+      const ring = this.#rings.find((candidate) => candidate.size > 0)!;
+      const source = ring.shift()!;
+      source.enlisted = false;
+      this.#waiting--;
+      if (source.writeNext(room)) {
+        source.enlisted = true;
+        ring.push(source);
+        this.#waiting++;
+      }
+    }
+  }
+
+  #sendBatch(): void {
+    const batch = this.#slab.subarray(this.#start, this.#end);
+    this.#start = this.#end;
+    try {
+      this.messages++;
+      if (this.#connection.send(batch)) return;
+    } catch (cause) {
+      this.#fail(toFedError(cause));
+      return;
+    }
+    this.#blocked = true;
+    // A connection that ends first says so to its handler too, so the rejection carries no news.
+    this.#connection.drained().then(
+      () => {
+        this.#blocked = false;
+        this.flush();
+      },
+      () => undefined,
+    );
+  }
+
+  /**
+   * Messages are cut one after another from a slab that is never written twice: a transport may hold on to what it was
+   * given. The unfinished message moves along.
+   */
+  #moveToNewSlab(): void {
+    const slab = new Uint8Array(this.maxBatchBytes);
+    slab.set(this.#slab.subarray(this.#start, this.#end));
+    this.#slab = slab;
+    this.#end -= this.#start;
+    this.#start = 0;
+  }
+}
