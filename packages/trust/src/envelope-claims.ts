@@ -161,8 +161,14 @@ export function hashToken(token: string): string {
   return encodeBase64Url(sha256(encodeUtf8(token)));
 }
 
-/** `a b` for `["a", "b"]`. */
+/**
+ * `a b` for `["a", "b"]`.
+ * @throws {TrustError} ENVELOPE_MALFORMED when an entry would not come back as itself.
+ */
 export function formatScope(scope: readonly string[]): string {
+  if (scope.some((entry) => entry === "" || entry.includes(" "))) {
+    throw refusal("ENVELOPE_MALFORMED", "A scope entry is empty or has a space in it.");
+  }
   return scope.join(" ");
 }
 
