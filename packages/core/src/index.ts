@@ -25,7 +25,17 @@ export {
 export type { ClusterId, HubId, PeerAuthenticator, PeerEvidence, PeerIdentity } from "./identity.js";
 export { canonicalJson, type Json, type JsonLimits, parseJson } from "./json.js";
 export type { OpenOptions, Priority, Session, SessionHandler, Stream } from "./session.js";
-export type { Store, StoreEntry, StoreErrorCode, StoreKey } from "./store.js";
+export {
+  checkStoreKey,
+  checkStorePrefix,
+  checkStoreValue,
+  compareStoreKeys,
+  type Store,
+  type StoreEntry,
+  StoreError,
+  type StoreErrorCode,
+  type StoreKey,
+} from "./store.js";
 export type {
   Candidate,
   Connection,

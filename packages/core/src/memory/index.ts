@@ -8,3 +8,4 @@ export {
 } from "./network.js";
 export { type MemorySessionOptions, openMemorySession } from "./session.js";
 export { createMemorySessionPair, type MemorySessionPairOptions, type MemorySessionSide } from "./session-pair.js";
+export { createMemoryStore, type MemoryStoreOptions, type StoreFault, type StoreOperation } from "./store.js";
