@@ -1,1 +1,38 @@
-export {};
+export type { LargerRevocationListener } from "./call.js";
+export type { CatalogueEntry, ListOptions } from "./catalogue.js";
+export { type ErrorDetails, RemoteError, RouterError, type RouterErrorCode } from "./errors.js";
+export { limits } from "./limits.js";
+export type { ListenerStatus } from "./listeners.js";
+export type { PathStatus } from "./path-status.js";
+export type { SessionOpener } from "./peer-paths.js";
+export type {
+  AppContext,
+  AppRequest,
+  AuditRecord,
+  AuditSink,
+  Caller,
+  Digest,
+  Envelope,
+  EnvelopeRequest,
+  EnvelopeSigner,
+  EnvelopeVerifier,
+  LocalApp,
+  LocalApps,
+  Member,
+  PeerAuthorizer,
+  PeerEvents,
+  RevocationChecker,
+  SharingDecision,
+  SharingPolicy,
+  SharingRequest,
+} from "./ports.js";
+export {
+  type CallOptions,
+  type CallTarget,
+  createRouter,
+  type PeerStatus,
+  type Router,
+  type RouterOptions,
+  type StreamProtocol,
+} from "./router.js";
+export type { StreamHeader } from "./wire.js";

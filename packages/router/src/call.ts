@@ -1,0 +1,266 @@
+/**
+ * The caller's side of a call: the path, the envelope, the stream, and what a lost session means.
+ * At most once: only what was never sent, is marked read-only, or carries an idempotency key is sent again.
+ */
+import {
+  type Clock,
+  CoreError,
+  type FedError,
+  type HubId,
+  type PeerIdentity,
+  type Stream,
+  toFedError,
+} from "@fed/core";
+import type { Deadline } from "./deadline.js";
+import { RouterError } from "./errors.js";
+import { InFlight, limits } from "./limits.js";
+import type { Link } from "./link.js";
+import type { PeerPaths } from "./peer-paths.js";
+import type { Caller, Digest, Envelope, EnvelopeSigner, RevocationChecker } from "./ports.js";
+import { type Answer, encodeCallHeader, encodeListHeader, parseAnswer, remoteProtocol, requestDigest } from "./wire.js";
+
+/** Told that a peer holds a longer revocation list than this hub; what it returns is awaited before its answer counts. */
+export type LargerRevocationListener = (peer: PeerIdentity, size: number) => void | Promise<void>;
+
+/** What calling needs. */
+export interface CallPorts {
+  readonly paths: PeerPaths;
+  readonly signer: EnvelopeSigner;
+  readonly revocation: RevocationChecker;
+  readonly digest: Digest;
+  readonly clock: Clock;
+  readonly onLargerRevocationSize: LargerRevocationListener | undefined;
+}
+
+/** A call to another hub's app. */
+export interface RemoteCall {
+  readonly hubId: HubId;
+  readonly app: string;
+  readonly callId: string;
+  readonly body: Uint8Array;
+  readonly idempotencyKey: string | undefined;
+  readonly readOnly: boolean;
+  readonly caller: Caller;
+  readonly incoming: Envelope | undefined;
+  readonly onProgress: ((params: unknown) => void) | undefined;
+}
+
+type LastAnswer = Exclude<Answer, { readonly kind: "progress" }>;
+
+/** How one attempt ended without an answer. */
+class Unanswered {
+  /** Whether the owner may have got it. */
+  readonly sent: boolean;
+  readonly error: FedError;
+
+  constructor(sent: boolean, error: FedError) {
+    this.sent = sent;
+    this.error = error;
+  }
+}
+
+/** The session refuses a stream with these before its owner sees it. */
+const refusedStreamCodes: ReadonlySet<string> = new Set(["GOING_AWAY", "TOO_MANY_STREAMS"]);
+const maxAttempts = 3;
+const noBytes = new Uint8Array(0);
+
+/** Calls apps of other hubs. */
+export class Client {
+  readonly #ports: CallPorts;
+  readonly #inFlight = new InFlight();
+
+  constructor(ports: CallPorts) {
+    this.#ports = ports;
+  }
+
+  /**
+   * The app's result.
+   * @throws {RemoteError} what the owner answered.
+   * @throws {RouterError} HUB_UNREACHABLE, OUTCOME_UNKNOWN, BUSY, REMOTE_PROTOCOL, BODY_TOO_LARGE; the deadline's error.
+   */
+  async call(call: RemoteCall, deadline: Deadline): Promise<unknown> {
+    this.#inFlight.take(call.hubId);
+    try {
+      return await this.#attempts(call, deadline);
+    } finally {
+      this.#inFlight.release(call.hubId);
+    }
+  }
+
+  /** The answer to a `list` stream. */
+  async list(link: Link, caller: Caller, callId: string, deadline: Deadline): Promise<unknown> {
+    const { digest, signer, revocation } = this.#ports;
+    revocation.assertCaller(caller, link.peer);
+    const { hubId } = link.peer;
+    const bodyDigest = requestDigest(digest, "list", "", undefined, noBytes);
+    const envelope = signer.sign({ caller, to: hubId, epoch: link.session.peerEpoch, bodyDigest });
+    const stream = link.session.open(encodeListHeader(callId, envelope));
+    stream.end();
+    const outcome = await this.#result(link, caller, stream, undefined, deadline, undefined);
+    if (outcome instanceof Unanswered) throw outcome.error;
+    return outcome;
+  }
+
+  async #attempts(call: RemoteCall, deadline: Deadline): Promise<unknown> {
+    const { paths } = this.#ports;
+    const first = paths.best(call.hubId);
+    if (!first) throw unreachable(call.hubId, paths.cutError(call.hubId));
+    let link: Link = first;
+    let firstEpoch: string | undefined;
+    for (let attempt = 1; ; attempt++) {
+      const { peerEpoch } = link.session;
+      const outcome = await this.#attempt(link, call, deadline);
+      if (!(outcome instanceof Unanswered)) return outcome;
+      if (outcome.sent) firstEpoch ??= peerEpoch;
+      // Once it may have arrived, every further attempt must be harmless.
+      const again = firstEpoch === undefined || call.readOnly || call.idempotencyKey !== undefined;
+      const next: Link | undefined =
+        again && attempt < maxAttempts ? await this.#next(call, link, deadline) : undefined;
+      // A restarted owner has forgotten the keys it knew.
+      const forgotten = firstEpoch !== undefined && !call.readOnly && next?.session.peerEpoch !== firstEpoch;
+      if (!next || forgotten) {
+        throw firstEpoch === undefined ? unreachable(call.hubId, outcome.error) : outcomeUnknown(call, outcome.error);
+      }
+      link = next;
+    }
+  }
+
+  /** Another path for a call that may be repeated; waits for one a little. */
+  async #next(call: RemoteCall, failed: Link, deadline: Deadline): Promise<Link | undefined> {
+    const { paths, clock } = this.#ports;
+    const now = paths.best(call.hubId, failed);
+    if (now || paths.cutError(call.hubId)) return now;
+    const patience = new AbortController();
+    const timer = clock.setTimer(limits.retryWaitMs, () => patience.abort());
+    try {
+      return await paths.reachable(call.hubId, failed, AbortSignal.any([patience.signal, deadline.signal]));
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  async #attempt(link: Link, call: RemoteCall, deadline: Deadline): Promise<unknown> {
+    const { digest, signer, revocation } = this.#ports;
+    const { caller, app, callId, body, idempotencyKey, incoming } = call;
+    if (deadline.signal.aborted) throw deadline.signal.reason;
+    revocation.assertCaller(caller, link.peer);
+    if (body.length > link.session.maxMessageBytes) {
+      throw new RouterError({
+        code: "BODY_TOO_LARGE",
+        message: `The request has ${body.length} bytes; this path carries ${link.session.maxMessageBytes}.`,
+      });
+    }
+    const bodyDigest = requestDigest(digest, "call", app, idempotencyKey, body);
+    const envelope = signer.sign({
+      caller,
+      to: call.hubId,
+      epoch: link.session.peerEpoch,
+      bodyDigest,
+      ...(incoming ? { incoming } : {}),
+    });
+    let stream: Stream;
+    try {
+      stream = link.session.open(encodeCallHeader({ app, id: callId, envelope, idempotencyKey }));
+    } catch (cause) {
+      return new Unanswered(false, toFedError(cause));
+    }
+    link.begin();
+    try {
+      // A failed send shows at receive as well, with the reason that counts.
+      stream.send(body, { end: true }).catch(() => {});
+      return await this.#result(link, caller, stream, app, deadline, call.onProgress);
+    } finally {
+      link.finish();
+    }
+  }
+
+  /** Reads answers until the last. Whatever goes wrong before it also resets the stream, which cancels the app. */
+  async #result(
+    link: Link,
+    caller: Caller,
+    stream: Stream,
+    app: string | undefined,
+    deadline: Deadline,
+    onProgress: ((params: unknown) => void) | undefined,
+  ): Promise<unknown> {
+    let last: LastAnswer | Unanswered;
+    try {
+      last = await this.#lastAnswer(link, stream, app, deadline, onProgress);
+    } catch (cause) {
+      stream.reset(cancelError(cause));
+      throw toFedError(cause);
+    }
+    if (last instanceof Unanswered) return last;
+    this.#finish(stream);
+    if (last.revocationSize > this.#ports.revocation.size) await this.#catchUp(link, caller, last, deadline);
+    if (last.kind === "error") throw last.error;
+    return last.result;
+  }
+
+  async #lastAnswer(
+    link: Link,
+    stream: Stream,
+    app: string | undefined,
+    deadline: Deadline,
+    onProgress: ((params: unknown) => void) | undefined,
+  ): Promise<LastAnswer | Unanswered> {
+    for (let count = 0; count <= limits.progressCount; count++) {
+      let message: Uint8Array | undefined;
+      try {
+        message = await Promise.race([stream.receive(), deadline.ended]);
+      } catch (cause) {
+        if (deadline.signal.aborted) throw deadline.signal.reason;
+        const error = toFedError(cause);
+        return new Unanswered(!refusedStreamCodes.has(error.code), error);
+      }
+      if (!message) return new Unanswered(true, remoteProtocol("The peer ended the stream without an answer."));
+      const answer = parseAnswer(message, link.peer.hubId, app);
+      if (answer.kind !== "progress") return answer;
+      onProgress?.(answer.params);
+    }
+    throw remoteProtocol("The peer sends progress without end.");
+  }
+
+  /** The peer knows of revocations that this hub does not: they are fetched before its answer counts. */
+  async #catchUp(link: Link, caller: Caller, answer: LastAnswer, deadline: Deadline): Promise<void> {
+    const { onLargerRevocationSize, revocation } = this.#ports;
+    if (!onLargerRevocationSize) return;
+    await Promise.race([onLargerRevocationSize(link.peer, answer.revocationSize), deadline.ended]);
+    revocation.assertCaller(caller, link.peer);
+  }
+
+  /** The peer ends its direction with the last answer; one that goes on is cut short. */
+  #finish(stream: Stream): void {
+    const stop = () => stream.reset(remoteProtocol("The peer went on after its last answer."));
+    stream.receive().then(
+      (more) => more !== undefined && stop(),
+      () => {},
+    );
+  }
+}
+
+/** What the owner hears: it must be able to tell a cancelled call from a lost session. */
+function cancelError(cause: unknown): FedError {
+  const error = toFedError(cause);
+  if (error.code === "DEADLINE_EXCEEDED" || error.code === "REMOTE_PROTOCOL") return error;
+  return new CoreError({ code: "ABORTED", message: "The caller has cancelled." });
+}
+
+function unreachable(hubId: HubId, cause: FedError | undefined): RouterError {
+  return new RouterError({
+    code: "HUB_UNREACHABLE",
+    message: `No path to hub ${hubId} works now; the call was not sent.`,
+    hint: `See why: fed path ${hubId}`,
+    retryable: true,
+    cause,
+  });
+}
+
+function outcomeUnknown(call: RemoteCall, cause: FedError): RouterError {
+  return new RouterError({
+    code: "OUTCOME_UNKNOWN",
+    message: `The session with hub ${call.hubId} was lost after the call was sent: it may or may not have taken effect.`,
+    hint: `Look before you repeat it; its call id in the owner's audit log is ${call.callId}.`,
+    cause,
+  });
+}

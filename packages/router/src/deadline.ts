@@ -1,0 +1,60 @@
+/** One deadline and one cancel for a whole call: a single timer, a single abort signal whose reason is a FedError. */
+import { abortedError, type Clock, type FedError } from "@fed/core";
+import { RouterError } from "./errors.js";
+
+/** A running deadline. */
+export interface Deadline {
+  /** Aborts with DEADLINE_EXCEEDED, or with the error the outer signal or {@link cancel} gave. */
+  readonly signal: AbortSignal;
+  /** Rejects when the signal aborts; never resolves. */
+  readonly ended: Promise<never>;
+  cancel(error: FedError): void;
+  /** Releases the timer. Idempotent. */
+  done(): void;
+}
+
+/** Starts a deadline of `afterMs` on `clock`, under `outer`. */
+export function createDeadline(clock: Clock, afterMs: number, outer: AbortSignal | undefined): Deadline {
+  const controller = new AbortController();
+  const { promise: ended, reject } = Promise.withResolvers<never>();
+  ended.catch(() => {});
+  const cancel = (error: FedError) => {
+    if (controller.signal.aborted) return;
+    controller.abort(error);
+    reject(error);
+  };
+  const onAbort = () => cancel(abortedError(outer!));
+  const timer = clock.setTimer(afterMs, () =>
+    cancel(
+      new RouterError({
+        code: "DEADLINE_EXCEEDED",
+        message: `No answer within ${afterMs} ms; the call was cancelled.`,
+        hint: "It may have taken effect: look before you repeat it.",
+      }),
+    ),
+  );
+  if (outer?.aborted) onAbort();
+  else outer?.addEventListener("abort", onAbort, { once: true });
+  return {
+    signal: controller.signal,
+    ended,
+    cancel,
+    done() {
+      timer.cancel();
+      outer?.removeEventListener("abort", onAbort);
+    },
+  };
+}
+
+/** `work`, or the reason of `signal` as soon as it aborts. */
+export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  if (signal.aborted) {
+    work.catch(() => {});
+    return Promise.reject(abortedError(signal));
+  }
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const onAbort = () => reject(abortedError(signal));
+  signal.addEventListener("abort", onAbort, { once: true });
+  work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  return promise;
+}

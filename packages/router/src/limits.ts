@@ -1,0 +1,92 @@
+/** Every number of this room, in one place. */
+import type { HubId } from "@fed/core";
+import { RouterError } from "./errors.js";
+
+export const limits = {
+  /** A call's body and an app's result, bytes. */
+  bodyBytes: 4 * 1024 * 1024,
+  /** A stream header, bytes. */
+  headerBytes: 40 * 1024,
+  /** One compact JWS, characters. */
+  tokenChars: 8 * 1024,
+  /** Earlier hop proofs. */
+  viaCount: 3,
+  /** JSON nesting in bodies and results. */
+  jsonDepth: 64,
+  /** One progress notification, bytes. */
+  progressBytes: 64 * 1024,
+  /** Progress notifications one call may bring. */
+  progressCount: 100_000,
+  /** Progress notifications waiting for credit; further ones are dropped. */
+  progressQueue: 256,
+  /** An error answer's parts, characters; details are bytes of JSON. */
+  errorMessageChars: 1024,
+  errorHintChars: 512,
+  errorDetailsBytes: 16 * 1024,
+  /** A listing of one hub. */
+  listBytes: 1024 * 1024,
+  listApps: 512,
+  titleChars: 256,
+  descriptionChars: 2048,
+  /** How long a hub may take to answer a question that others stopped waiting for. */
+  listTimeoutMs: 10_000,
+  /** Remembered listings, one per hub and authority. */
+  listings: 512,
+  /** Idempotency: entries per operator, entries in all, bytes of results, life after the outcome. */
+  outcomesPerOperator: 256,
+  outcomes: 4096,
+  outcomeBytes: 64 * 1024 * 1024,
+  outcomeLifeMs: 600_000,
+  /** Calls in flight, each direction. */
+  callsPerPeer: 64,
+  calls: 1024,
+  /** Paths. */
+  probeBytes: 16 * 1024,
+  probeTimeoutMs: 5_000,
+  pingEveryMs: 1_000,
+  pongTimeoutMs: 1_500,
+  missesToDeath: 3,
+  retireGraceMs: 1_000,
+  retireMaxMs: 60_000,
+  openingPerPeer: 4,
+  /** Dialling. */
+  dialTimeoutMs: 10_000,
+  dialsAtOnce: 8,
+  backoffFirstMs: 250,
+  backoffMaxMs: 30_000,
+  healthyAfterMs: 30_000,
+  redialOnSightMs: 5_000,
+  discovered: 256,
+  members: 1024,
+  addressesPerMember: 8,
+  /** How long a call that may be repeated waits for another path. */
+  retryWaitMs: 5_000,
+} as const;
+
+/** Counts calls in flight, per peer and in all. */
+export class InFlight {
+  readonly #perPeer = new Map<HubId, number>();
+  #total = 0;
+
+  /** @throws {RouterError} BUSY above either limit. */
+  take(peer: HubId): void {
+    const count = this.#perPeer.get(peer) ?? 0;
+    if (count >= limits.callsPerPeer || this.#total >= limits.calls) {
+      throw new RouterError({
+        code: "BUSY",
+        message: "Too many calls are in flight; this one was not started.",
+        hint: "Wait for some to finish and try again.",
+        retryable: true,
+      });
+    }
+    this.#perPeer.set(peer, count + 1);
+    this.#total++;
+  }
+
+  release(peer: HubId): void {
+    const count = (this.#perPeer.get(peer) ?? 1) - 1;
+    if (count > 0) this.#perPeer.set(peer, count);
+    else this.#perPeer.delete(peer);
+    this.#total--;
+  }
+}

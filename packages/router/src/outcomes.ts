@@ -1,0 +1,131 @@
+/**
+ * What became of calls with an idempotency key, so that a repetition returns the first outcome instead of acting again.
+ * Nothing is forgotten before its time: a full table refuses new keys.
+ */
+import { type Clock, equalBytes, type FedError } from "@fed/core";
+import { RouterError } from "./errors.js";
+import { limits } from "./limits.js";
+
+/** How a call ended. */
+export type Outcome =
+  | { readonly kind: "result"; readonly result: unknown; readonly bytes: number }
+  | { readonly kind: "error"; readonly error: FedError };
+
+/** A key's first call: whoever claims it first runs it and settles it. */
+export interface Claim {
+  readonly first: boolean;
+  readonly outcome: Promise<Outcome>;
+  /** Only the first claimant calls this, once. */
+  settle(outcome: Outcome): void;
+  /** Only the first claimant calls this, when nothing has run: the key is free again and waiters hear `error`. */
+  release(error: FedError): void;
+}
+
+interface Entry {
+  readonly digest: Uint8Array;
+  readonly outcome: Promise<Outcome>;
+  readonly resolve: (outcome: Outcome) => void;
+  bytes: number;
+  /** Monotonic; infinite while it runs. */
+  expiresAtMs: number;
+}
+
+/** The table of one hub. */
+export class OutcomeTable {
+  readonly #clock: Clock;
+  readonly #operators = new Map<string, Map<string, Entry>>();
+  #entries = 0;
+  #bytes = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /**
+   * @throws {RouterError} IDEMPOTENCY_MISMATCH when the key stands for another request, BUSY when the table is full.
+   */
+  claim(operator: string, app: string, key: string, digest: Uint8Array): Claim {
+    const name = `${app}\n${key}`;
+    const known = this.#operators.get(operator)?.get(name);
+    if (known && known.expiresAtMs > this.#clock.monotonicMs()) {
+      if (!equalBytes(known.digest, digest)) {
+        throw new RouterError({
+          code: "IDEMPOTENCY_MISMATCH",
+          message: "This idempotency key already stands for a different request.",
+          hint: "Use a new key for a new request.",
+        });
+      }
+      return { first: false, outcome: known.outcome, settle() {}, release() {} };
+    }
+    if (known) this.#remove(operator, name);
+    if (this.#isFull(operator)) this.#sweep();
+    if (this.#isFull(operator)) {
+      throw new RouterError({
+        code: "BUSY",
+        message: "Too many idempotency keys are remembered; this call was not started.",
+        hint: `Keys are forgotten ${limits.outcomeLifeMs / 60_000} minutes after their call ended.`,
+        retryable: true,
+      });
+    }
+    return this.#add(operator, name, digest);
+  }
+
+  /** Forgets everything of `operator`. */
+  purge(operator: string): void {
+    for (const name of this.#operators.get(operator)?.keys() ?? []) this.#remove(operator, name);
+  }
+
+  #add(operator: string, name: string, digest: Uint8Array): Claim {
+    const { promise, resolve } = Promise.withResolvers<Outcome>();
+    const entry: Entry = { digest, outcome: promise, resolve, bytes: 0, expiresAtMs: Number.POSITIVE_INFINITY };
+    let keys = this.#operators.get(operator);
+    if (!keys) {
+      keys = new Map();
+      this.#operators.set(operator, keys);
+    }
+    keys.set(name, entry);
+    this.#entries++;
+    const stands = () => this.#operators.get(operator)?.get(name) === entry;
+    return {
+      first: true,
+      outcome: promise,
+      settle: (outcome) => {
+        if (stands()) {
+          entry.bytes = outcome.kind === "result" ? outcome.bytes : 0;
+          this.#bytes += entry.bytes;
+          entry.expiresAtMs = this.#clock.monotonicMs() + limits.outcomeLifeMs;
+        }
+        resolve(outcome);
+      },
+      release: (error) => {
+        if (stands()) this.#remove(operator, name);
+        resolve({ kind: "error", error });
+      },
+    };
+  }
+
+  #isFull(operator: string): boolean {
+    return (
+      this.#entries >= limits.outcomes ||
+      this.#bytes >= limits.outcomeBytes ||
+      (this.#operators.get(operator)?.size ?? 0) >= limits.outcomesPerOperator
+    );
+  }
+
+  #sweep(): void {
+    const nowMs = this.#clock.monotonicMs();
+    for (const [operator, keys] of this.#operators) {
+      for (const [name, entry] of keys) if (entry.expiresAtMs <= nowMs) this.#remove(operator, name);
+    }
+  }
+
+  #remove(operator: string, name: string): void {
+    const keys = this.#operators.get(operator);
+    const entry = keys?.get(name);
+    if (!keys || !entry) return;
+    keys.delete(name);
+    if (keys.size === 0) this.#operators.delete(operator);
+    this.#entries--;
+    this.#bytes -= entry.bytes;
+  }
+}

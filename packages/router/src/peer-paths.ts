@@ -1,0 +1,258 @@
+/** Peers and the paths to them: candidates, dials, sessions, and the one path a call takes now. PROTOCOL "Router". */
+import {
+  type Clock,
+  type Connection,
+  type FedError,
+  type HubId,
+  type PeerIdentity,
+  type Session,
+  type SessionHandler,
+  type Stream,
+  type Transport,
+  toFedError,
+} from "@fed/core";
+import { Dialler, type Target } from "./dialler.js";
+import { RouterError } from "./errors.js";
+import { limits } from "./limits.js";
+import { Link } from "./link.js";
+import { LinkTable } from "./link-table.js";
+import { type ListenerStatus, Listeners } from "./listeners.js";
+import { describePaths, type PathStatus } from "./path-status.js";
+import type { Member, PeerAuthorizer, PeerEvents } from "./ports.js";
+
+/** Opens a session above an authenticated connection; rejects when its handshake fails or takes too long. */
+export type SessionOpener = (connection: Connection, handler: SessionHandler) => Promise<Session>;
+
+/** What {@link PeerPaths} is made from. */
+export interface PeerPathsOptions {
+  readonly selfId: HubId;
+  readonly transports: readonly Transport[];
+  readonly openSession: SessionOpener;
+  readonly authorizePeer: PeerAuthorizer | undefined;
+  readonly events: PeerEvents;
+  readonly clock: Clock;
+  /** 0 ≤ x < 1. */
+  readonly random: () => number;
+  /** A peer opened a stream. A throw resets it. */
+  onStream(link: Link, stream: Stream): void;
+  readonly onGuest: ((connection: Connection) => void) | undefined;
+  readonly onRefused: ((remoteAddress: string, error: FedError) => void) | undefined;
+}
+
+/** All peers of this hub. */
+export class PeerPaths {
+  readonly #options: PeerPathsOptions;
+  readonly #transports: ReadonlyMap<string, Transport>;
+  readonly #links: LinkTable;
+  readonly #dialler: Dialler;
+  readonly #listeners: Listeners;
+  readonly #cut = new Map<HubId, FedError>();
+  /** Sessions being opened, per peer. */
+  readonly #opening = new Map<HubId, number>();
+  /** Sessions this hub itself is opening, by hub and transport. */
+  readonly #dialled = new Set<string>();
+  #closed = false;
+
+  constructor(options: PeerPathsOptions) {
+    const { clock, random, events, transports, onGuest, onRefused } = options;
+    this.#options = options;
+    this.#transports = new Map(transports.map((transport) => [transport.name, transport]));
+    this.#dialler = new Dialler({
+      clock,
+      random,
+      wanted: (target) => this.#wanted(target),
+      connect: (target, signal) => this.#connect(target, signal),
+    });
+    this.#links = new LinkTable({
+      clock,
+      events,
+      lost: (link, healthy, error) => this.#dialler.lost(link.peer.hubId, link.transport, healthy, error),
+    });
+    this.#listeners = new Listeners({
+      transports,
+      clock,
+      random,
+      onConnection: (connection) => void this.#adopt(connection).catch(() => {}),
+      onCandidate: (candidate, transport) => this.#dialler.offer(candidate, transport),
+      onGuest,
+      onRefused,
+    });
+  }
+
+  /** Listens and searches on every transport. */
+  start(): Promise<void> {
+    return this.#listeners.start();
+  }
+
+  /** Ends every session and listener. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#dialler.close();
+    this.#links.closeAll(closedError());
+    await this.#listeners.close();
+  }
+
+  listening(): ListenerStatus[] {
+    return this.#listeners.status();
+  }
+
+  /** Replaces whom to dial and where; lifts the cut of every hub it names. */
+  setMembers(members: readonly Member[]): void {
+    const others = members.filter(({ hubId }) => hubId !== this.#options.selfId).slice(0, limits.members);
+    for (const { hubId } of others) if (this.#cut.delete(hubId)) this.#dialler.wake(hubId);
+    this.#dialler.setMembers(others, this.#transports);
+  }
+
+  /** Destroys every session of `hubId` at once; it is neither dialled nor let in until {@link setMembers} names it. */
+  cut(hubId: HubId, error: FedError): void {
+    this.#cut.set(hubId, error);
+    this.#links.closePeer(hubId, error);
+    this.#dialler.rest(hubId);
+  }
+
+  /** Why `hubId` is cut off, if it is. */
+  cutError(hubId: HubId): FedError | undefined {
+    return this.#cut.get(hubId);
+  }
+
+  /** The link a call takes now, never `except`; undefined when there is none. */
+  best(hubId: HubId, except?: Link): Link | undefined {
+    return this.#links.best(hubId, except);
+  }
+
+  /** Like {@link best}, but waits until there is one; undefined when `signal` aborts first. */
+  reachable(hubId: HubId, except: Link | undefined, signal: AbortSignal): Promise<Link | undefined> {
+    return this.#links.reachable(hubId, except, signal);
+  }
+
+  /** Peers with a session. */
+  peers(): PeerIdentity[] {
+    return this.#links.peers();
+  }
+
+  /** What is known of every way to `hubId`, best first. */
+  paths(hubId: HubId): PathStatus[] {
+    return describePaths({
+      links: this.#links.of(hubId),
+      targets: this.#dialler.of(hubId),
+      best: this.best(hubId),
+      cut: this.#cut.get(hubId),
+      nowMs: this.#options.clock.nowMs(),
+    });
+  }
+
+  #wanted(target: Target): boolean {
+    const { hubId, transport } = target;
+    if (this.#closed) return false;
+    if (hubId === undefined) return true;
+    return hubId !== this.#options.selfId && !this.#cut.has(hubId) && !this.#links.has(hubId, transport.name);
+  }
+
+  async #connect(target: Target, signal: AbortSignal): Promise<HubId> {
+    const { expect, transport, address } = target;
+    const connection = await transport.dial(address, { signal, ...(expect === undefined ? {} : { expect }) });
+    const hubId = connection.peer?.hubId;
+    if (hubId === undefined) throw this.#refuse(connection, notAPeer());
+    // Known from here on, so that this hub itself is not dialled again.
+    target.hubId = hubId;
+    const key = `${hubId} ${transport.name}`;
+    if (this.#links.has(hubId, transport.name) || this.#dialled.has(key)) {
+      // Two addresses of one hub. The initiator never offers a second session, so the responder may trust the newest.
+      connection.close();
+      return hubId;
+    }
+    const onAbort = () => connection.close(toFedError(signal.reason));
+    signal.addEventListener("abort", onAbort, { once: true });
+    this.#dialled.add(key);
+    try {
+      await this.#adopt(connection);
+      return hubId;
+    } finally {
+      this.#dialled.delete(key);
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** Makes a link of an authenticated connection. The connection is closed when that fails. */
+  async #adopt(connection: Connection): Promise<void> {
+    let hubId: HubId | undefined;
+    try {
+      hubId = this.#admit(connection).hubId;
+      const count = this.#opening.get(hubId) ?? 0;
+      if (count >= limits.openingPerPeer) {
+        throw new RouterError({ code: "BUSY", message: "The peer opens too many connections.", retryable: true });
+      }
+      this.#opening.set(hubId, count + 1);
+    } catch (cause) {
+      throw this.#refuse(connection, toFedError(cause));
+    }
+    try {
+      await this.#open(connection);
+    } catch (cause) {
+      throw this.#refuse(connection, toFedError(cause));
+    } finally {
+      const left = this.#opening.get(hubId)! - 1;
+      if (left > 0) this.#opening.set(hubId, left);
+      else this.#opening.delete(hubId);
+    }
+  }
+
+  async #open(connection: Connection): Promise<void> {
+    const { openSession, onStream, selfId, clock } = this.#options;
+    const early: Stream[] = [];
+    // Streams that arrive before the link stands wait for it; the session bounds how many there can be.
+    let deliver = (stream: Stream): void => {
+      early.push(stream);
+    };
+    const session = await openSession(connection, { stream: (stream) => deliver(stream) });
+    try {
+      // The hub may have been cut off meanwhile.
+      this.#admit(connection);
+    } catch (cause) {
+      session.close(toFedError(cause));
+      throw cause;
+    }
+    const link = new Link({
+      session,
+      preference: this.#transports.get(connection.transport)?.preference ?? Number.MAX_SAFE_INTEGER,
+      selfId,
+      nowMs: clock.nowMs(),
+      onActive: (active) => this.#links.watch(active),
+    });
+    deliver = (stream) => onStream(link, stream);
+    this.#links.install(link);
+    for (const stream of early) {
+      try {
+        deliver(stream);
+      } catch (cause) {
+        stream.reset(toFedError(cause));
+      }
+    }
+  }
+
+  /** Whether the other end of `connection` may be a peer now. */
+  #admit(connection: Connection): PeerIdentity {
+    const { peer } = connection;
+    const { selfId, authorizePeer } = this.#options;
+    if (this.#closed) throw closedError();
+    if (!peer || peer.hubId === selfId) throw notAPeer();
+    const cut = this.#cut.get(peer.hubId);
+    if (cut) throw cut;
+    authorizePeer?.(peer);
+    return peer;
+  }
+
+  #refuse(connection: Connection, error: FedError): FedError {
+    connection.close(error);
+    return error;
+  }
+}
+
+function notAPeer(): RouterError {
+  return new RouterError({ code: "SELF_CONNECTED", message: "The other end is this hub itself, or nobody known." });
+}
+
+function closedError(): RouterError {
+  return new RouterError({ code: "ROUTER_CLOSED", message: "The router is closed." });
+}

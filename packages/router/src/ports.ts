@@ -1,0 +1,173 @@
+/** What the router needs from other rooms. It knows no certificates, ciphers, MCP SDK or files: a hub hands these in. */
+import type { FedError, HubId, PeerIdentity } from "@fed/core";
+
+/** On whose authority a call is made. */
+export interface Caller {
+  /** A principal of its home hub, e.g. `alice@<hubId>`. */
+  readonly operator: string;
+  readonly homeHub: HubId;
+  readonly roles: readonly string[];
+  readonly scope: readonly string[];
+  /** Whether this hub itself authenticated the operator. */
+  readonly local: boolean;
+  /** Every hub named in the envelope; for a local caller the home hub alone. */
+  readonly hubs: readonly HubId[];
+  /** The origin assertion's transaction id. */
+  readonly txn?: string;
+}
+
+/** Who asks, signed: an origin assertion, the hop proof for this receiver, and earlier hop proofs. Compact JWS each. */
+export interface Envelope {
+  readonly origin: string;
+  readonly hop: string;
+  readonly via?: readonly string[];
+}
+
+/** What {@link EnvelopeSigner.sign} binds together. */
+export interface EnvelopeRequest {
+  readonly caller: Caller;
+  readonly to: HubId;
+  /** The receiver's boot nonce. */
+  readonly epoch: string;
+  /** 32 bytes over the request, see {@link Digest}. */
+  readonly bodyDigest: Uint8Array;
+  /** The envelope this call arrived in, when it is forwarded for a caller of another hub. */
+  readonly incoming?: Envelope;
+}
+
+export interface EnvelopeSigner {
+  /** A fresh envelope; synchronous, called once per remote call and attempt. */
+  sign(request: EnvelopeRequest): Envelope;
+}
+
+export interface EnvelopeVerifier {
+  /** Who asks. Checks everything, replay last. @throws {FedError} with trust's code. */
+  verify(envelope: Envelope, context: { readonly peer: PeerIdentity; readonly bodyDigest: Uint8Array }): Caller;
+}
+
+/** SHA-256: 32 bytes. */
+export type Digest = (bytes: Uint8Array) => Uint8Array;
+
+export interface RevocationChecker {
+  /**
+   * Returns only when my view is fresh and neither `peer` nor anyone named in `caller` is revoked.
+   * A local caller of a local app has no peer and needs no fresh view.
+   * @throws {FedError} with revocation's code.
+   */
+  assertCaller(caller: Caller, peer: PeerIdentity | undefined): void;
+  /** Entries of my revocation list, 0..2^32-1; every answer carries it. */
+  readonly size: number;
+}
+
+/** What a policy is asked. */
+export interface SharingRequest {
+  readonly action: "list" | "call";
+  readonly app: string;
+  /** The tool's name, for `tools/call` and for each tool of a `tools/list` answer. */
+  readonly tool?: string;
+  /** `read` where the owner's own app says so, else `execute`. Only with `tool`. */
+  readonly risk?: "read" | "execute";
+  readonly caller: Caller;
+}
+
+/** A policy's answer. */
+export interface SharingDecision {
+  readonly allow: boolean;
+  /** Names the rule that decided. */
+  readonly rule: string;
+  readonly reason: string;
+}
+
+export interface SharingPolicy {
+  /** Pure; a throw denies. */
+  decide(request: SharingRequest): SharingDecision;
+}
+
+export interface AuditSink {
+  /** Durable once resolved. A rejection refuses the call. */
+  append(record: AuditRecord): Promise<void>;
+}
+
+/** One call, before its effect (`call.decision`) and after (`call.outcome`). Holds no bodies and no tokens. */
+export type AuditRecord =
+  | {
+      readonly type: "call.decision";
+      readonly atMs: number;
+      readonly callId: string;
+      readonly app: string;
+      readonly method: string;
+      readonly tool?: string;
+      /** The hub it came from; absent for a local call. */
+      readonly from?: HubId;
+      /** Absent when the envelope did not verify. */
+      readonly operator?: string;
+      readonly txn?: string;
+      readonly decision: "allow" | "deny";
+      readonly rule: string;
+      /** An earlier outcome is returned, nothing runs. */
+      readonly replay?: true;
+    }
+  | {
+      readonly type: "call.outcome";
+      readonly atMs: number;
+      readonly callId: string;
+      readonly app: string;
+      readonly outcome: "result" | "tool-error" | "error" | "cancelled";
+      /** The error's code. */
+      readonly code?: string;
+      readonly durationMs: number;
+    };
+
+/** An app of this hub. */
+export interface LocalApp {
+  /** 1..64 characters of `A-Z a-z 0-9 . _ -`, beginning with a letter or digit. Compared exactly. */
+  readonly app: string;
+  readonly title?: string;
+  readonly description?: string;
+  readonly status: "ready" | "starting" | "failed";
+  readonly error?: { readonly code: string; readonly message: string };
+}
+
+/** One MCP request. */
+export interface AppRequest {
+  readonly method: string;
+  readonly params: unknown;
+}
+
+/** What an app learns beside the request. */
+export interface AppContext {
+  readonly caller: Caller;
+  readonly callId: string;
+  /** Aborted when the caller cancels or is gone; its reason is a FedError. */
+  readonly signal: AbortSignal;
+  /** Passes the params of one progress notification back to the caller, in order. */
+  progress(params: unknown): void;
+}
+
+export interface LocalApps {
+  list(): readonly LocalApp[];
+  /**
+   * The MCP result. A result with `isError` is a result.
+   * @throws {FedError} APP_UNKNOWN when there is no such app, else the app's own error.
+   */
+  call(app: string, request: AppRequest, context: AppContext): Promise<unknown>;
+  /** What the owner knows about a tool. */
+  hints?(app: string, tool: string): { readonly readOnly?: boolean; readonly idempotent?: boolean } | undefined;
+}
+
+/** Judges a peer once more after the handshake. @throws {FedError} to refuse it. */
+export type PeerAuthorizer = (peer: PeerIdentity) => void;
+
+/** A member of the cluster and where it may be reached. */
+export interface Member {
+  readonly hubId: HubId;
+  readonly name: string;
+  /** For the relay the address is the hub id. */
+  readonly addresses: readonly { readonly transport: string; readonly address: string }[];
+}
+
+/** Told that a peer's confirmed paths appeared or are all gone. */
+export interface PeerEvents {
+  onPeerUp?(peer: PeerIdentity): void;
+  onPeerDown?(peer: PeerIdentity, error: FedError | undefined): void;
+}

@@ -1,0 +1,404 @@
+/** The router: paths to peers, the catalogue of apps, and the one way of every call. ARCHITECTURE "The way of one call". */
+import {
+  type Clock,
+  type Connection,
+  type FedError,
+  type HubId,
+  type Session,
+  type Stream,
+  systemClock,
+  type Transport,
+  throwIfAborted,
+} from "@fed/core";
+import { Client, type LargerRevocationListener } from "./call.js";
+import { Catalogue, type CatalogueEntry, type ListOptions } from "./catalogue.js";
+import { createDeadline, type Deadline, unlessAborted } from "./deadline.js";
+import { RouterError } from "./errors.js";
+import { Execution } from "./execution.js";
+import { limits } from "./limits.js";
+import type { Link } from "./link.js";
+import type { ListenerStatus } from "./listeners.js";
+import type { PathStatus } from "./path-status.js";
+import { PeerPaths, type SessionOpener } from "./peer-paths.js";
+import type {
+  AuditSink,
+  Caller,
+  Digest,
+  Envelope,
+  EnvelopeSigner,
+  EnvelopeVerifier,
+  LocalApps,
+  Member,
+  PeerAuthorizer,
+  PeerEvents,
+  RevocationChecker,
+  SharingPolicy,
+} from "./ports.js";
+import { Server } from "./serve.js";
+import {
+  bodyTooLarge,
+  encodeBody,
+  isAppName,
+  isIdempotencyKey,
+  newCallId,
+  parseBody,
+  parseHeader,
+  requestDigest,
+  type StreamHeader,
+} from "./wire.js";
+
+/** Serves the streams of one kind that peers open, e.g. `sync`. A throw resets the stream. */
+export type StreamProtocol = (session: Session, stream: Stream, header: StreamHeader) => void;
+
+/** What a router is made from. */
+export interface RouterOptions extends PeerEvents {
+  readonly self: { readonly hubId: HubId; readonly name: string };
+  readonly transports: readonly Transport[];
+  readonly openSession: SessionOpener;
+  readonly signer: EnvelopeSigner;
+  readonly verifier: EnvelopeVerifier;
+  /** SHA-256. */
+  readonly digest: Digest;
+  readonly revocation: RevocationChecker;
+  readonly policy: SharingPolicy;
+  readonly audit: AuditSink;
+  readonly apps: LocalApps;
+  readonly authorizePeer?: PeerAuthorizer;
+  /** Streams beside `call`, `list` and `probe`, by the `k` of their header. */
+  readonly protocols?: { readonly [kind: string]: StreamProtocol };
+  readonly onLargerRevocationSize?: LargerRevocationListener;
+  /** Somebody without a leaf connected, to join. Absent: guests are refused at the handshake. */
+  onGuest?(connection: Connection): void;
+  /** A handshake was refused; the address decides nothing. */
+  onRefused?(remoteAddress: string, error: FedError): void;
+  readonly clock?: Clock;
+  /** For the jitter of dials, 0 ≤ x < 1. Default Math.random. */
+  readonly random?: () => number;
+}
+
+/** What to call. */
+export type CallTarget = {
+  /** A hub's id or name. Absent: this hub if it has the app, else the one hub known to show it to the operator. */
+  readonly hub?: string;
+  readonly app: string;
+  /** 1..128 printable ASCII characters. The owner returns the first outcome to every repetition for 10 minutes. */
+  readonly idempotencyKey?: string;
+  /** The call has no side effect, so it may be sent again when a session is lost. */
+  readonly readOnly?: boolean;
+} & (
+  | { readonly method: string; readonly params?: unknown }
+  /** UTF-8 JSON `{"method","params"}`, forwarded byte for byte; must not be changed afterwards. */
+  | { readonly body: Uint8Array }
+);
+
+/** On whose authority, and for how long. */
+export interface CallOptions {
+  readonly caller: Caller;
+  /** The envelope this call arrived in, when it is forwarded for a caller of another hub. */
+  readonly incoming?: Envelope;
+  readonly signal?: AbortSignal;
+  /** Default 60 000. */
+  readonly deadlineMs?: number;
+  /** The params of each progress notification, in order. A throw cancels the call. */
+  onProgress?(params: unknown): void;
+}
+
+/** One other hub, as `fed peers` shows it. */
+export interface PeerStatus {
+  readonly hubId: HubId;
+  readonly name: string;
+  readonly member: boolean;
+  /** The transport that calls take now; undefined when it is not reachable. */
+  readonly path: string | undefined;
+  readonly rttMs: number | undefined;
+  /** Why it is cut off. */
+  readonly cut: FedError | undefined;
+}
+
+/** Routes calls of one hub. */
+export interface Router extends AsyncDisposable {
+  /** Listens and searches on every transport; one that fails is tried again, see {@link listening}. */
+  start(): Promise<void>;
+  /** Ends every session and listener. Idempotent. */
+  close(): Promise<void>;
+  /**
+   * The MCP result. One with `isError` is a result.
+   * @throws {RemoteError} what the owning hub answered.
+   * @throws {RouterError} for what this hub finds; see the README's table.
+   */
+  call(target: CallTarget, options: CallOptions): Promise<unknown>;
+  /** Every app the caller may call something of, known by the deadline. */
+  list(caller: Caller, options?: ListOptions): Promise<CatalogueEntry[]>;
+  /** Replaces the members of the cluster; lifts the cut of every hub it names. */
+  setMembers(members: readonly Member[]): void;
+  /** Destroys all sessions of a hub at once, cancels its calls, forgets its apps, and refuses it until members change. */
+  cut(hubId: HubId, error: FedError): void;
+  /** Cancels an operator's calls here, forgets its listings and outcomes. */
+  cutOperator(operator: string, error: FedError): void;
+  /** Every way to a hub, given by id or name, best first. @throws {RouterError} HUB_UNKNOWN. */
+  paths(hub: string): PathStatus[];
+  /** Members and connected peers, by name. */
+  peers(): PeerStatus[];
+  /** The session calls to a hub take now, for protocols of the hub's own. */
+  session(hubId: HubId): Session | undefined;
+  listening(): ListenerStatus[];
+}
+
+/** A router that is not started yet. */
+export function createRouter(options: RouterOptions): Router {
+  return new HubRouter(options);
+}
+
+class HubRouter implements Router {
+  readonly #options: RouterOptions;
+  readonly #clock: Clock;
+  readonly #paths: PeerPaths;
+  readonly #execution: Execution;
+  readonly #server: Server;
+  readonly #client: Client;
+  readonly #catalogue: Catalogue;
+  readonly #members = new Map<HubId, string>();
+  readonly #names = new Map<string, HubId>();
+  /** Calls this hub's operators have under way. */
+  readonly #calls = new Map<Deadline, string>();
+
+  constructor(options: RouterOptions) {
+    const { self, transports, openSession, authorizePeer, signer, verifier, digest, revocation, apps } = options;
+    const clock = options.clock ?? systemClock;
+    this.#options = options;
+    this.#clock = clock;
+    this.#paths = new PeerPaths({
+      selfId: self.hubId,
+      transports,
+      openSession,
+      authorizePeer,
+      events: options,
+      clock,
+      random: options.random ?? Math.random,
+      onStream: (link, stream) => this.#dispatch(link, stream),
+      onGuest: options.onGuest?.bind(options),
+      onRefused: options.onRefused?.bind(options),
+    });
+    this.#execution = new Execution({ revocation, policy: options.policy, audit: options.audit, apps, clock });
+    this.#server = new Server({ execution: this.#execution, verifier, revocation, apps, digest, clock });
+    this.#client = new Client({
+      paths: this.#paths,
+      signer,
+      revocation,
+      digest,
+      clock,
+      onLargerRevocationSize: options.onLargerRevocationSize,
+    });
+    this.#catalogue = new Catalogue({
+      self,
+      paths: this.#paths,
+      client: this.#client,
+      clock,
+      local: (caller) => this.#server.listed(caller),
+      hubs: () => this.peers(),
+    });
+  }
+
+  start(): Promise<void> {
+    return this.#paths.start();
+  }
+
+  async close(): Promise<void> {
+    const error = new RouterError({ code: "ROUTER_CLOSED", message: "The router is closed." });
+    for (const deadline of this.#calls.keys()) deadline.cancel(error);
+    await this.#paths.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async call(target: CallTarget, options: CallOptions): Promise<unknown> {
+    throwIfAborted(options.signal);
+    const { app, idempotencyKey } = target;
+    if (!isAppName(app)) throw malformed("Not an app's name.");
+    if (idempotencyKey !== undefined && !isIdempotencyKey(idempotencyKey)) throw malformed("Not an idempotency key.");
+    const { caller, signal, deadlineMs = 60_000 } = options;
+    const deadline = createDeadline(this.#clock, deadlineMs, signal);
+    this.#calls.set(deadline, caller.operator);
+    try {
+      const hubId = target.hub === undefined ? await this.#ownerOf(app, options) : this.#resolve(target.hub);
+      return await (hubId === this.#options.self.hubId
+        ? this.#callHere(target, options, deadline)
+        : this.#callThere(hubId, target, options, deadline));
+    } finally {
+      deadline.done();
+      this.#calls.delete(deadline);
+    }
+  }
+
+  list(caller: Caller, options?: ListOptions): Promise<CatalogueEntry[]> {
+    return this.#catalogue.list(caller, options);
+  }
+
+  setMembers(members: readonly Member[]): void {
+    const { self } = this.#options;
+    this.#members.clear();
+    this.#names.clear();
+    for (const { hubId, name } of members) {
+      if (hubId === self.hubId) continue;
+      this.#members.set(hubId, name);
+      this.#names.set(name, hubId);
+    }
+    this.#paths.setMembers(members);
+  }
+
+  cut(hubId: HubId, error: FedError): void {
+    this.#paths.cut(hubId, error);
+    this.#execution.cutHub(hubId, error);
+    this.#catalogue.purgeHub(hubId);
+  }
+
+  cutOperator(operator: string, error: FedError): void {
+    for (const [deadline, owner] of this.#calls) if (owner === operator) deadline.cancel(error);
+    this.#execution.cutOperator(operator, error);
+    this.#catalogue.purgeOperator(operator);
+  }
+
+  paths(hub: string): PathStatus[] {
+    return this.#paths.paths(this.#resolve(hub));
+  }
+
+  peers(): PeerStatus[] {
+    const names = new Map(this.#paths.peers().map(({ hubId, name }) => [hubId, name]));
+    for (const [hubId, name] of this.#members) names.set(hubId, name);
+    return [...names]
+      .map(([hubId, name]) => {
+        const best = this.#paths.best(hubId);
+        return {
+          hubId,
+          name,
+          member: this.#members.has(hubId),
+          path: best?.transport,
+          rttMs: best?.rttMs,
+          cut: this.#paths.cutError(hubId),
+        };
+      })
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  session(hubId: HubId): Session | undefined {
+    return this.#paths.best(hubId)?.session;
+  }
+
+  listening(): ListenerStatus[] {
+    return this.#paths.listening();
+  }
+
+  /** An id before a name, so that no name can shadow a hub. */
+  #resolve(hub: string): HubId {
+    const { self } = this.#options;
+    if (hub === self.hubId || this.#members.has(hub)) return hub;
+    if (this.#paths.best(hub) || this.#paths.cutError(hub)) return hub;
+    if (hub === self.name) return self.hubId;
+    const hubId = this.#names.get(hub);
+    if (hubId !== undefined) return hubId;
+    throw new RouterError({
+      code: "HUB_UNKNOWN",
+      message: "No hub of this cluster has that id or name.",
+      hint: "List the hubs: fed peers",
+    });
+  }
+
+  async #ownerOf(app: string, { caller, signal }: CallOptions): Promise<HubId> {
+    const { self, apps } = this.#options;
+    if (apps.list().some((own) => own.app === app)) return self.hubId;
+    let hubs = this.#catalogue.hubsWith(caller.operator, app);
+    if (hubs.length === 0) {
+      await this.#catalogue.list(caller, signal ? { signal } : {});
+      hubs = this.#catalogue.hubsWith(caller.operator, app);
+    }
+    if (hubs.length === 1) return hubs[0]!;
+    if (hubs.length === 0) {
+      throw new RouterError({
+        code: "APP_UNKNOWN",
+        message: `No hub shows this operator an app named ${app}.`,
+        hint: "List the apps: fed apps",
+      });
+    }
+    throw new RouterError({
+      code: "APP_AMBIGUOUS",
+      message: `${hubs.length} hubs show an app named ${app}.`,
+      hint: `Name the hub too: ${this.#members.get(hubs[0]!) ?? hubs[0]}/${app}`,
+    });
+  }
+
+  #callHere(target: CallTarget, options: CallOptions, deadline: Deadline): Promise<unknown> {
+    const { app, idempotencyKey } = target;
+    const { method, params } = "body" in target ? parseBody(target.body) : target;
+    const controller = new AbortController();
+    const onAbort = () => controller.abort(deadline.signal.reason);
+    deadline.signal.addEventListener("abort", onAbort, { once: true });
+    const digest = () => requestDigest(this.#options.digest, "call", app, idempotencyKey, bodyOf(target));
+    const { caller, onProgress } = options;
+    const work = this.#execution.run({
+      callId: newCallId(),
+      app,
+      method,
+      params,
+      peer: undefined,
+      identify: () => caller,
+      idempotency: idempotencyKey === undefined ? undefined : { key: idempotencyKey, digest: digest() },
+      controller,
+      progress: (notification) => {
+        if (!controller.signal.aborted) onProgress?.(notification);
+      },
+    });
+    return unlessAborted(work, deadline.signal);
+  }
+
+  #callThere(hubId: HubId, target: CallTarget, options: CallOptions, deadline: Deadline): Promise<unknown> {
+    const { app, idempotencyKey, readOnly = false } = target;
+    const { caller, incoming } = options;
+    return this.#client.call(
+      {
+        hubId,
+        app,
+        callId: newCallId(),
+        body: bodyOf(target),
+        idempotencyKey,
+        readOnly,
+        caller,
+        incoming,
+        onProgress: options.onProgress?.bind(options),
+      },
+      deadline,
+    );
+  }
+
+  #dispatch(link: Link, stream: Stream): void {
+    const header = parseHeader(stream.header);
+    switch (header.k) {
+      case "call":
+        void this.#server.call(link, stream, header);
+        return;
+      case "list":
+        void this.#server.list(link, stream, header);
+        return;
+      case "probe":
+        void this.#server.probe(stream);
+        return;
+    }
+    const { protocols } = this.#options;
+    const protocol = protocols && Object.hasOwn(protocols, header.k) ? protocols[header.k] : undefined;
+    if (!protocol) {
+      throw new RouterError({ code: "UNKNOWN_STREAM_KIND", message: "This hub serves no streams of that kind." });
+    }
+    protocol(link.session, stream, header);
+  }
+}
+
+function bodyOf(target: CallTarget): Uint8Array {
+  if (!("body" in target)) return encodeBody({ method: target.method, params: target.params });
+  if (target.body.length > limits.bodyBytes) throw bodyTooLarge(target.body.length);
+  return target.body;
+}
+
+function malformed(message: string): RouterError {
+  return new RouterError({ code: "REQUEST_MALFORMED", message });
+}

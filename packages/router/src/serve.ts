@@ -1,0 +1,178 @@
+/** The owner's side of `call`, `list` and `probe` streams. */
+import { type Clock, type FedError, type Stream, toFedError } from "@fed/core";
+import { RouterError } from "./errors.js";
+import type { Execution } from "./execution.js";
+import { InFlight, limits } from "./limits.js";
+import type { Link } from "./link.js";
+import type { Caller, Digest, EnvelopeVerifier, LocalApp, LocalApps, RevocationChecker } from "./ports.js";
+import {
+  type CallHeader,
+  encodeError,
+  encodeProgress,
+  encodeResult,
+  parseBody,
+  parseCallHeader,
+  requestDigest,
+  type StreamHeader,
+} from "./wire.js";
+
+/** What serving needs. */
+export interface ServePorts {
+  readonly execution: Execution;
+  readonly verifier: EnvelopeVerifier;
+  readonly revocation: RevocationChecker;
+  readonly apps: LocalApps;
+  readonly digest: Digest;
+  readonly clock: Clock;
+}
+
+/** What a peer resets a call with when its caller has given up; anything else means the session was lost. */
+const cancelCodes: ReadonlySet<string> = new Set(["ABORTED", "DEADLINE_EXCEEDED"]);
+const noBytes = new Uint8Array(0);
+
+/** Answers peers' calls, listings and probes. */
+export class Server {
+  readonly #ports: ServePorts;
+  readonly #inFlight = new InFlight();
+
+  constructor(ports: ServePorts) {
+    this.#ports = ports;
+  }
+
+  /** Serves one `call` stream to its end. Never rejects. */
+  async call(link: Link, stream: Stream, header: StreamHeader): Promise<void> {
+    await this.#answer(link, stream, async () => {
+      const call = parseCallHeader(header);
+      const controller = new AbortController();
+      const settled = this.#watch(stream, controller, call.idempotencyKey !== undefined);
+      try {
+        const result = await this.#execute(link, stream, call, controller);
+        return encodeResult(result, this.#ports.revocation.size, this.#maxBytes(link) - 5);
+      } finally {
+        settled();
+      }
+    });
+  }
+
+  /** Serves one `list` stream to its end. Never rejects. */
+  async list(link: Link, stream: Stream, header: StreamHeader): Promise<void> {
+    await this.#answer(link, stream, async () => {
+      const { envelope } = parseCallHeader(header);
+      const bodyDigest = requestDigest(this.#ports.digest, "list", "", undefined, noBytes);
+      const caller = this.#ports.verifier.verify(envelope, { peer: link.peer, bodyDigest });
+      this.#ports.revocation.assertCaller(caller, link.peer);
+      return encodeResult({ apps: this.listed(caller) }, this.#ports.revocation.size, limits.listBytes);
+    });
+  }
+
+  /** This hub's apps that `caller` may call something of. */
+  listed(caller: Caller): Pick<LocalApp, "app" | "title" | "description" | "status">[] {
+    const { apps, execution } = this.#ports;
+    return apps
+      .list()
+      .filter(({ app }) => execution.decide({ action: "list", app, caller }).allow)
+      .slice(0, limits.listApps)
+      .map(({ app, title, description, status }) => ({
+        app,
+        ...(title === undefined ? {} : { title: title.slice(0, limits.titleChars) }),
+        ...(description === undefined ? {} : { description: description.slice(0, limits.descriptionChars) }),
+        status,
+      }));
+  }
+
+  /** Sends a probe back as it came. Never rejects. */
+  async probe(stream: Stream): Promise<void> {
+    try {
+      const probe = await stream.receive();
+      if (!probe || probe.length > limits.probeBytes) {
+        throw new RouterError({ code: "REQUEST_MALFORMED", message: "A probe is one message of at most 16 KiB." });
+      }
+      await stream.send(probe, { end: true });
+    } catch (cause) {
+      stream.reset(toFedError(cause));
+    }
+  }
+
+  async #execute(link: Link, stream: Stream, call: CallHeader, controller: AbortController): Promise<unknown> {
+    const body = await stream.receive();
+    if (!body) throw new RouterError({ code: "REQUEST_MALFORMED", message: "The call has no body." });
+    const { method, params } = parseBody(body);
+    const { digest, verifier, execution } = this.#ports;
+    const bodyDigest = requestDigest(digest, "call", call.app, call.idempotencyKey, body);
+    let queued = 0;
+    return execution.run({
+      callId: call.id,
+      app: call.app,
+      method,
+      params,
+      peer: link.peer,
+      identify: () => verifier.verify(call.envelope, { peer: link.peer, bodyDigest }),
+      idempotency: call.idempotencyKey === undefined ? undefined : { key: call.idempotencyKey, digest: bodyDigest },
+      controller,
+      progress(notification) {
+        if (queued >= limits.progressQueue || controller.signal.aborted) return;
+        queued++;
+        const sent = () => {
+          queued--;
+        };
+        stream.send(encodeProgress(notification)).then(sent, sent);
+      },
+    });
+  }
+
+  /** Runs `work` under the limits and sends its frame, or its error, as the last answer. */
+  async #answer(link: Link, stream: Stream, work: () => Promise<Uint8Array>): Promise<void> {
+    const hubId = link.peer.hubId;
+    let answer: Uint8Array;
+    try {
+      this.#inFlight.take(hubId);
+      link.begin();
+      try {
+        answer = await work();
+      } finally {
+        this.#inFlight.release(hubId);
+        link.finish();
+      }
+    } catch (cause) {
+      answer = encodeError(toFedError(cause), this.#ports.revocation.size);
+    }
+    try {
+      await stream.send(answer, { end: true });
+      // The request has been read or is not wanted any more.
+      if ((await stream.receive()) !== undefined) stream.reset(unwanted());
+    } catch {
+      // The caller is gone; its hub knows what that means for the call.
+    }
+  }
+
+  /**
+   * Aborts the app when the caller cancels or its session is lost. A call with an idempotency key survives a lost
+   * session for as long as its outcome would be remembered: its caller comes back for it over another path.
+   * @returns what to call when the app has ended.
+   */
+  #watch(stream: Stream, controller: AbortController, keyed: boolean): () => void {
+    let ended = false;
+    let cancelTimer = () => {};
+    stream.closed.then((error: FedError | undefined) => {
+      if (ended || error === undefined) return;
+      if (!keyed || cancelCodes.has(error.code)) {
+        controller.abort(error);
+        return;
+      }
+      const timer = this.#ports.clock.setTimer(limits.outcomeLifeMs, () => controller.abort(error));
+      cancelTimer = () => timer.cancel();
+    });
+    return () => {
+      ended = true;
+      cancelTimer();
+    };
+  }
+
+  #maxBytes(link: Link): number {
+    return Math.min(link.session.maxMessageBytes, limits.bodyBytes);
+  }
+}
+
+function unwanted(): RouterError {
+  return new RouterError({ code: "REQUEST_MALFORMED", message: "A call is one message." });
+}
