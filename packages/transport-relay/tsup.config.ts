@@ -1,3 +1,5 @@
 import { room } from "../../scripts/tsup-room.ts";
 
-export default room({ entry: ["src/index.ts"] });
+export default room({
+  entry: ["src/index.ts", "src/chacha-node.ts", "src/chacha-noble.ts", "src/ed25519-node.ts", "src/ed25519-noble.ts"],
+});

@@ -1,1 +1,43 @@
-export {};
+export {
+  type CapabilityClaims,
+  type RelayClass,
+  seedSigner,
+  signCapabilityToken,
+  type TokenCheck,
+  verifyCapabilityToken,
+} from "./capability-token.js";
+export { closeCode } from "./close-code.js";
+export { RelayError, type RelayErrorCode } from "./errors.js";
+export { decodeFrame, encodeFrame, type Frame, keepalive, maxFrameBytes } from "./frame.js";
+export { formatGuestAddress, type GuestAddress, parseGuestAddress } from "./guest-address.js";
+export { createRelayGuestDial, type RelayGuestDialOptions } from "./guest-dial.js";
+export { generateNoiseKeyPair, type NoiseKeyPair, noiseKeyPairFromSecret } from "./noise.js";
+export type { RekeyLimits } from "./relay-connection.js";
+export {
+  createRelayCore,
+  defaultRelayLimits,
+  type RelayAdmission,
+  type RelayCore,
+  type RelayCoreOptions,
+  type RelayLimits,
+  type RelaySocket,
+  type RelayStats,
+} from "./relay-core.js";
+export {
+  clusterTag,
+  deriveRelayKeys,
+  formatAdmissionKey,
+  parseAdmissionKey,
+  type RelayKeys,
+  routeOf,
+  routesOf,
+} from "./relay-keys.js";
+export type { RelayState } from "./relay-link.js";
+export {
+  createRelayTransport,
+  type RelayLeaf,
+  type RelayTransport,
+  type RelayTransportOptions,
+} from "./relay-transport.js";
+export type { Rate } from "./token-bucket.js";
+export { relaySubprotocol, type WebSocketConnect, type WebSocketLike } from "./web-socket.js";
