@@ -1,1 +1,2 @@
-export {};
+export { RelayHostError, type RelayHostErrorCode } from "./errors.js";
+export { type RunningRelay, type StartRelayOptions, startRelay } from "./start-relay.js";

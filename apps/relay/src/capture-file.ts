@@ -1,0 +1,43 @@
+/** The operator's own traffic capture: every byte that crosses the relay, as it crosses. */
+import { closeSync, openSync, writeSync } from "node:fs";
+import { RelayHostError } from "./errors.js";
+
+/** An open capture. */
+export interface CaptureFile {
+  readonly write: (direction: "in" | "out", bytes: Uint8Array) => void;
+  close(): void;
+}
+
+/**
+ * Appends to `path`: per message one direction byte (`>` in, `<` out), the length as u32 big-endian, the bytes.
+ * @throws {RelayHostError} CAPTURE_FAILED when the file cannot be opened or written.
+ */
+export function openCaptureFile(path: string): CaptureFile {
+  const fail = (cause: unknown) => {
+    return new RelayHostError({
+      code: "CAPTURE_FAILED",
+      message: `The capture file ${path} cannot be written.`,
+      cause,
+    });
+  };
+  let file: number;
+  try {
+    file = openSync(path, "a", 0o600);
+  } catch (cause) {
+    throw fail(cause);
+  }
+  return {
+    write(direction, bytes) {
+      const header = new Uint8Array(5);
+      header[0] = direction === "in" ? 0x3e : 0x3c;
+      new DataView(header.buffer).setUint32(1, bytes.length);
+      try {
+        writeSync(file, header);
+        writeSync(file, bytes);
+      } catch (cause) {
+        throw fail(cause);
+      }
+    },
+    close: () => closeSync(file),
+  };
+}
