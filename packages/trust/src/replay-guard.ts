@@ -15,8 +15,8 @@ const groupMs = 10_000;
 /** Options of {@link createReplayGuard}. */
 export interface ReplayGuardOptions {
   /**
-   * Most proofs remembered per issuer. Default 200,000: what one core can verify in the 65 seconds a proof is
-   * remembered, at about 80 bytes each.
+   * Most proofs remembered per issuer. Default 500,000: more than one core can verify in the 75 seconds for which a
+   * proof is remembered, so that an honest peer is never refused and the processor, not memory, is what runs out first.
    */
   readonly perPeerLimit?: number;
   /** Most issuers remembered at a time. Default 1024. */
@@ -44,17 +44,17 @@ interface Issuer {
 
 /** A guard that remembers nothing yet. */
 export function createReplayGuard(options: ReplayGuardOptions = {}): ReplayGuard {
-  const perPeerLimit = options.perPeerLimit ?? 200_000;
+  const perPeerLimit = options.perPeerLimit ?? 500_000;
   const peerLimit = options.peerLimit ?? 1024;
   const issuers = new Map<string, Issuer>();
-  let sweptBefore = Number.NEGATIVE_INFINITY;
+  let sweptAt = Number.NEGATIVE_INFINITY;
   // The newest group ever dropped. If the wall clock is set back, its proofs look alive again: they stay refused.
   let forgotten = Number.NEGATIVE_INFINITY;
 
   function sweep(atMs: number): void {
     const current = Math.floor(atMs / groupMs);
-    if (current <= sweptBefore) return;
-    sweptBefore = current;
+    if (current <= sweptAt) return;
+    sweptAt = current;
     for (const [name, issuer] of issuers) {
       for (const [group, seen] of issuer.groups) {
         if (group >= current) continue;

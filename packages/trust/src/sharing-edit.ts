@@ -32,8 +32,8 @@ export function share(policy: SharingPolicy, app: string, target: string, option
 }
 
 /**
- * A policy that no longer names `target` in any sharing rule of `app`. With a tool it removes the rule that shared exactly
- * that, and where there is none it adds a deny rule, so that the tool is refused to `target` whatever else is shared.
+ * A policy in which no sharing rule of `app` names `target` any more; what others were given stays. With a tool it removes
+ * the rule that shared exactly that, and where there is none it adds a deny rule, which holds whatever else is shared.
  * @throws {TrustError} SHARE_TARGET_MALFORMED, also for `local`, which cannot be taken back; POLICY_MALFORMED.
  */
 export function unshare(policy: SharingPolicy, app: string, target: string, options: ShareOptions = {}): SharingPolicy {

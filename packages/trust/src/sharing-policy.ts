@@ -103,17 +103,20 @@ const allowRule = rule.refine((value) => value.roles || value.principals || valu
   error: "a sharing rule must name roles, principals, links or hubs",
 });
 
+const apps = z
+  .record(
+    z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/),
+    z.strictObject({
+      share: z.union([z.literal("LocalOnly"), z.literal("Cluster"), entries(allowRule)]),
+      deny: entries(rule).optional(),
+    }),
+  )
+  .refine((apps) => Object.keys(apps).length <= maxApps, { error: `at most ${maxApps} apps` });
+
 const policySchema = z.strictObject({
   version: z.literal(1),
-  apps: z
-    .record(
-      z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/),
-      z.strictObject({
-        share: z.union([z.literal("LocalOnly"), z.literal("Cluster"), entries(allowRule)]),
-        deny: entries(rule).optional(),
-      }),
-    )
-    .refine((apps) => Object.keys(apps).length <= maxApps, { error: `at most ${maxApps} apps` }),
+  // z.record passes over an own `__proto__` without a word.
+  apps: z.custom((value) => !Object.hasOwn(Object(value), "__proto__"), { error: "not an app's name" }).pipe(apps),
 });
 
 /** A policy that shares nothing. */
