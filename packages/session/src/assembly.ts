@@ -1,16 +1,20 @@
 /** Messages in the making: one growing buffer each, and one budget for all of a session's. */
 
-const FIRST_BYTES = 64 * 1024;
-
-/** The bytes of one unfinished message. Grows with what arrived, never ahead of it by more than double. */
+/** The bytes of one unfinished message. Takes at most twice the memory of what has arrived, and 1 KiB. */
 export class Assembly {
   length = 0;
-  #buffer = new Uint8Array(FIRST_BYTES);
+  readonly #maxBytes: number;
+  #buffer = new Uint8Array(1024);
+
+  /** The caller keeps the sum of chunks within `maxBytes`. */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
 
   append(chunk: Uint8Array): void {
     const needed = this.length + chunk.length;
     if (needed > this.#buffer.length) {
-      this.#buffer = new Uint8Array(this.#buffer.buffer.transfer(Math.max(needed, this.#buffer.length * 2)));
+      this.#buffer = new Uint8Array(this.#buffer.buffer.transfer(Math.min(needed * 2, this.#maxBytes)));
     }
     this.#buffer.set(chunk, this.length);
     this.length = needed;

@@ -10,10 +10,10 @@ import {
   systemClock,
   toFedError,
 } from "@fed/core";
-import { protocolError, SessionError } from "./errors.js";
+import { asSessionEnd, PeerError, protocolError, SessionError } from "./errors.js";
 import { encodeFrame, FLAG_CLOSE_SESSION, FRAME_GOAWAY, FRAME_RESUME, FrameReader, MAX_REASON_BYTES } from "./frame.js";
 import { resolveLimits, type SessionLimits } from "./limits.js";
-import { encodeReason } from "./reason.js";
+import { decodeReason, encodeReason } from "./reason.js";
 import { decodeResume, encodeResume, type Resume } from "./resume.js";
 import { LiveSession } from "./session.js";
 
@@ -88,7 +88,9 @@ export async function createSession(connection: Connection, options: SessionOpti
   const takeFirst = (bytes: Uint8Array) => {
     const reader = new FrameReader();
     reader.load(bytes);
-    if (!reader.next() || reader.type !== FRAME_RESUME) throw protocolError("The first frame is not RESUME.");
+    if (!reader.next()) throw protocolError("The first message is empty.");
+    if (reader.type === FRAME_GOAWAY) throw decodeReason(reader.body().subarray(4));
+    if (reader.type !== FRAME_RESUME) throw protocolError("The first frame is not RESUME.");
     const resume = decodeResume(reader.body());
     if (connection.role === "responder") {
       // A session that this side does not hold any more starts afresh, under an id that says so.
@@ -111,8 +113,7 @@ export async function createSession(connection: Connection, options: SessionOpti
       try {
         takeFirst(bytes);
       } catch (cause) {
-        const error = toFedError(cause);
-        fail(error.code === "PROTOCOL_ERROR" ? error : protocolError(error.message, error), true);
+        fail(asSessionEnd(cause), !(cause instanceof PeerError));
       }
     },
     closed(error) {

@@ -1,5 +1,5 @@
 /** What a session fails with. */
-import { FedError } from "@fed/core";
+import { FedError, toFedError } from "@fed/core";
 
 /** Codes of errors that this package itself throws. */
 export type SessionErrorCode =
@@ -36,6 +36,13 @@ export function protocolError(message: string, cause?: unknown): SessionError {
     hint: "One side has a defect or speaks another version; compare the versions of both hubs.",
     cause,
   });
+}
+
+/** What a session ends with when taking a message threw `cause`: a bad frame is a broken protocol. */
+export function asSessionEnd(cause: unknown): FedError {
+  const error = toFedError(cause);
+  const isBadFrame = error instanceof SessionError && error.code.startsWith("FRAME_");
+  return isBadFrame ? protocolError(error.message, error) : error;
 }
 
 export function closedError(cause: FedError | undefined): SessionError {

@@ -17,7 +17,7 @@ export interface SessionLimits {
   readonly maxUntouchedStreams: number;
   /** Resets and other costly but legal frames taken at once, before the peer is asked to stop. Default 2048. */
   readonly abuseBurst: number;
-  /** How many of those are forgiven each second. Default 64. */
+  /** How many of those are forgiven each second. Default 256. */
   readonly abusePerSecond: number;
   /** Own frames that may wait for the transport outside of streams. Default 4096. */
   readonly maxQueuedFrames: number;
@@ -36,7 +36,7 @@ export const DEFAULT_LIMITS: SessionLimits = {
   maxStreams: 1024,
   maxUntouchedStreams: 256,
   abuseBurst: 2048,
-  abusePerSecond: 64,
+  abusePerSecond: 256,
   maxQueuedFrames: 4096,
   idlePingMs: 15_000,
   missedPings: 2,

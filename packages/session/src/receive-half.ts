@@ -50,6 +50,11 @@ export class ReceiveHalf implements Assembler {
     this.#credit = new ReceiveCredit(windowBytes);
   }
 
+  /** Why it was given up. */
+  get error(): FedError | undefined {
+    return this.#error;
+  }
+
   /** Whether the peer has finished this direction, or it was given up. */
   get done(): boolean {
     return this.#ended;
@@ -70,7 +75,7 @@ export class ReceiveHalf implements Assembler {
       if (body.length > this.#host.maxReceiveBytes) return this.#refuse(cost);
       this.#deliver(body, cost, cost);
     } else {
-      this.#assembly ??= new Assembly();
+      this.#assembly ??= new Assembly(this.#host.maxReceiveBytes);
       if (this.#assembly.length + body.length > this.#host.maxReceiveBytes) return this.#refuse(cost);
       this.#assemble(this.#assembly, body, cost, (flags & FLAG_END_MESSAGE) !== 0);
     }

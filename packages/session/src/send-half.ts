@@ -51,6 +51,11 @@ export class SendHalf implements FrameSource {
     this.#finished = finished;
   }
 
+  /** Why it was given up. */
+  get error(): FedError | undefined {
+    return this.#error;
+  }
+
   /** Whether the last frame has been written, or the direction was given up. */
   get done(): boolean {
     return this.#done;

@@ -19,6 +19,7 @@ import { Acknowledger } from "./acknowledger.js";
 import { AssemblyBudget } from "./assembly.js";
 import { ReceiveCredit, SendCredit } from "./credit.js";
 import {
+  asSessionEnd,
   closedError,
   floodError,
   goingAwayError,
@@ -162,8 +163,7 @@ export class LiveSession implements Session, StreamHost {
         this.#take(reader);
       }
     } catch (cause) {
-      const error = toFedError(cause);
-      this.#end(error.code === "PROTOCOL_ERROR" ? error : protocolError(error.message, error), true);
+      this.#end(asSessionEnd(cause), true);
     }
   }
 

@@ -85,7 +85,7 @@ export class SessionStream implements Stream {
     if (this.#over || !this.sending.done || !this.receiving.done) return;
     // Who answered a stream that the peer opened has no more use for what it left unread.
     if (this.incoming) this.receiving.release();
-    this.#finish(undefined, undefined);
+    this.#finish(this.sending.error ?? this.receiving.error, undefined);
   }
 
   /** Abandons both directions with `error`, and tells the peer if `tell`. What was not read is dropped. */
