@@ -75,7 +75,7 @@ export {
 } from "./manifest-format.js";
 export { createOriginCache, type Origin, type OriginCache, type OriginStatement, signOrigin } from "./origin.js";
 export { decodePem, encodePem, type PemLabel } from "./pem.js";
-export { formatPrincipal, hubIdPattern, type Principal, parsePrincipal } from "./principal.js";
+export { formatPrincipal, type Principal, parsePrincipal } from "./principal.js";
 export { createReplayGuard, type ReplayGuard, type ReplayGuardOptions } from "./replay-guard.js";
 export { type ShareOptions, share, unshare } from "./sharing-edit.js";
 export {

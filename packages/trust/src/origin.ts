@@ -22,7 +22,7 @@ export interface OriginStatement {
   readonly audience: string;
   /** At most 32 tokens of 64 printable characters without space, `"` and `\`. */
   readonly scope: readonly string[];
-  /** At most 32 of `a-z 0-9 . _ : -`, 1..64 characters. */
+  /** At most 32 of 1..64 characters of `a-z 0-9 . _ -`, the first a letter or digit. */
   readonly roles: readonly string[];
   /** 16 bytes as base64url. Default random. */
   readonly txn?: string;

@@ -4,8 +4,9 @@
  */
 import type { HubId } from "@fed/core";
 import { z } from "zod";
+import { isHubId } from "./cluster-name.js";
 import { TrustError } from "./errors.js";
-import { hubIdPattern, parsePrincipal } from "./principal.js";
+import { parsePrincipal } from "./principal.js";
 
 /** What a tool can do to the world, as the owning hub rates it. */
 export type Risk = "read" | "write" | "execute";
@@ -82,9 +83,9 @@ export interface Decision {
 
 const maxApps = 256;
 const maxEntries = 64;
-const word = z.string().regex(/^[a-z0-9][a-z0-9._:-]{0,63}$/);
+const word = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/);
 const entries = <T extends z.ZodType>(entry: T) => z.array(entry).min(1).max(maxEntries);
-const hubId = z.string().regex(hubIdPattern);
+const hubId = z.string().refine(isHubId);
 const toolPattern = z.string().regex(/^(?=.)[\x21-\x29\x2b-\x7e]{0,128}\*?$/);
 
 const rule = z
