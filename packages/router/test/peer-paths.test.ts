@@ -1,0 +1,245 @@
+import { expectCode } from "@fed/core/testing";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createFleet, type Fleet, type Hub, TestError } from "./fleet.js";
+
+let fleet: Fleet;
+beforeEach(() => {
+  fleet = createFleet();
+});
+afterEach(() => fleet.close());
+
+const both = { networks: ["lan", "relay"] } as const;
+const states = (hub: Hub, other: Hub) =>
+  hub.router
+    .paths(other.identity.hubId)
+    .map(({ transport, state, best }) => `${transport} ${state}${best ? " best" : ""}`);
+
+async function start(...hubs: Hub[]): Promise<void> {
+  await Promise.all(hubs.map(({ router }) => router.start()));
+  const members = hubs.map(({ identity }) => ({ ...identity, addresses: [] }));
+  for (const { router } of hubs) router.setMembers(members);
+}
+
+async function settled(a: Hub, b: Hub): Promise<void> {
+  const wanted = ["lan confirmed best", "relay confirmed"];
+  await fleet.until(() => String(states(a, b)) === String(wanted) && String(states(b, a)) === String(wanted), 500);
+}
+
+describe("paths", () => {
+  it("prefer the LAN, keep the relay standing by, and say why", async () => {
+    const [a, b] = [fleet.hub("alpha", both), fleet.hub("beta", both)];
+    await start(a, b);
+    await settled(a, b);
+    const [lan, relay] = a.router.paths("beta");
+    expect(lan!.why).toMatch(/^a 16 KiB probe came back in .* ms; calls take it \(preference 10/);
+    expect(relay!.why).toContain("standing by: lan is preferred (10 before 50)");
+    expect(a.router.peers()).toMatchObject([{ name: "beta", path: "lan", member: true, cut: undefined }]);
+  });
+
+  it("simultaneous dials leave the session whose initiator has the smaller id, on both sides", async () => {
+    const [a, b] = [fleet.hub("alpha"), fleet.hub("beta")];
+    await start(a, b);
+    await fleet.until(() => a.events.length > 0 && b.events.length > 0);
+    await fleet.clock.advance(2000);
+    expect(a.router.session(b.identity.hubId)!.role).toBe("initiator");
+    expect(b.router.session(a.identity.hubId)!.role).toBe("responder");
+    expect(fleet.lan.drop(a.identity.hubId, b.identity.hubId, new TestError({ code: "CLOSED", message: "" }))).toBe(1);
+    expect([a.events, b.events]).toEqual([["up beta"], ["up alpha"]]);
+  });
+
+  it("fail over: the LAN goes silent, calls that are read-only answer over the relay within 5 s", async () => {
+    const [a, b] = [fleet.hub("alpha", both), fleet.hub("beta", both)];
+    await start(a, b);
+    await settled(a, b);
+    b.apps.set("echo", () => "ok");
+    b.shared.add("echo");
+    const heal = fleet.lan.cut(a.identity.hubId, b.identity.hubId);
+    const cutAtMs = fleet.clock.monotonicMs();
+    let answeredAtMs = 0;
+    const target = { hub: "beta", app: "echo", method: "x", readOnly: true };
+    const call = a.router.call(target, { caller: a.caller }).then((result) => {
+      answeredAtMs = fleet.clock.monotonicMs();
+      return result;
+    });
+    let second = "";
+    await fleet.until(() => a.router.paths("beta")[0]!.transport === "relay", 100);
+    expect(fleet.clock.monotonicMs() - cutAtMs).toBeLessThanOrEqual(3000);
+    a.router.call({ ...target, readOnly: false }, { caller: a.caller }).then((result) => {
+      second = String(result);
+    });
+    await fleet.until(() => second === "ok");
+    await fleet.until(() => answeredAtMs > 0, 100);
+    expect(answeredAtMs - cutAtMs).toBeLessThanOrEqual(8000);
+    expect(await call).toBe("ok");
+    heal();
+    const healedAtMs = fleet.clock.monotonicMs();
+    await settled(a, b);
+    expect(fleet.clock.monotonicMs() - healedAtMs).toBeLessThanOrEqual(15_000);
+    expect(a.events).toEqual(["up beta"]);
+  });
+
+  it("of a silent link without another path are left to the session, and recover", async () => {
+    const [a, b] = [fleet.hub("alpha"), fleet.hub("beta")];
+    await start(a, b);
+    await fleet.until(() => a.events.length > 0 && b.events.length > 0);
+    await fleet.clock.advance(2000);
+    b.apps.set("echo", () => "late");
+    b.shared.add("echo");
+    const heal = fleet.lan.cut(a.identity.hubId, b.identity.hubId);
+    const call = a.router.call({ hub: "beta", app: "echo", method: "x" }, { caller: a.caller });
+    await fleet.until(() => states(a, b)[0] === "lan suspect best", 500);
+    await fleet.clock.advance(10_000);
+    heal();
+    expect(await call).toBe("late");
+    await fleet.until(() => states(a, b)[0] === "lan confirmed best", 500);
+  });
+
+  it("are tried again with growing pauses, and at once when the hub is seen", async () => {
+    const dials: number[] = [];
+    const a = fleet.hub("alpha");
+    const b = fleet.hub("beta");
+    const heal = fleet.lan.blockDials(b.identity.hubId);
+    const transports = [fleet.lan.transport({ identity: a.identity, address: "counting", name: "lan" })];
+    const dial = transports[0]!.dial;
+    transports[0]!.dial = (address, options) => {
+      dials.push(fleet.clock.monotonicMs());
+      return dial(address, options);
+    };
+    const counting = fleet.hub("alpha", { transports });
+    await counting.router.start();
+    counting.router.setMembers([{ ...b.identity, addresses: [{ transport: "lan", address: b.identity.hubId }] }]);
+    await fleet.clock.advance(120_000);
+    // random() is 0.5: 250, 500, 1000, … 15 000, 15 000
+    const pauses = dials.slice(1).map((at, i) => at - dials[i]!);
+    expect(pauses.slice(0, 7)).toEqual([250, 500, 1000, 2000, 4000, 8000, 15_000]);
+    expect(Math.max(...pauses)).toBe(15_000);
+    expect(counting.router.paths("beta")[0]).toMatchObject({ state: "dead", best: false });
+    expect(counting.router.paths("beta")[0]!.why).toContain("UNREACHABLE");
+    await fleet.clock.advance(6000);
+    heal();
+    await b.router.start();
+    await fleet.until(() => counting.events.includes("up beta"));
+    await a.router.close();
+  });
+
+  it("to an address where another hub answers are refused", async () => {
+    const [a, b, c] = [fleet.hub("alpha"), fleet.hub("beta"), fleet.hub("gamma")];
+    await c.router.start();
+    a.router.setMembers([{ ...b.identity, addresses: [{ transport: "lan", address: c.identity.hubId }] }]);
+    await fleet.until(() => a.router.paths("beta")[0]?.state === "dead");
+    expect(a.router.paths("beta")[0]!.why).toContain("UNEXPECTED_PEER");
+  });
+
+  it("dial at most eight at once", async () => {
+    let now = 0;
+    let most = 0;
+    const a = fleet.hub("alpha", {
+      transports: [
+        {
+          name: "lan",
+          preference: 10,
+          dial: (_address, { signal } = {}) => {
+            most = Math.max(most, ++now);
+            const { promise, reject } = Promise.withResolvers<never>();
+            signal!.addEventListener("abort", () => {
+              now--;
+              reject(signal!.reason);
+            });
+            return promise;
+          },
+          listen: async () => ({ addresses: [], close: async () => {}, [Symbol.asyncDispose]: async () => {} }),
+        },
+      ],
+    });
+    const members = Array.from({ length: 30 }, (_, i) => fleet.hub(`m${i}`).identity);
+    a.router.setMembers(
+      members.map((member) => ({ ...member, addresses: [{ transport: "lan", address: member.hubId }] })),
+    );
+    await fleet.clock.advance(45_000);
+    expect(most).toBe(8);
+    expect(a.router.paths("m29")[0]!.why).toContain("HUB_UNREACHABLE");
+  });
+
+  it("do not lead to oneself", async () => {
+    const a = fleet.hub("alpha");
+    await a.router.start();
+    let dialled = 0;
+    const transport = fleet.lan.transport({ identity: a.identity, address: "mirror", name: "lan" });
+    const self = fleet.hub("alpha", {
+      transports: [{ ...transport, dial: (...args) => (dialled++, transport.dial(...args)) }],
+    });
+    await self.router.start();
+    await fleet.clock.advance(60_000);
+    expect(dialled).toBeLessThanOrEqual(1);
+    expect(self.router.peers()).toEqual([]);
+  });
+
+  it("are refused to a peer that is not authorized", async () => {
+    const refuse = () => {
+      throw new TestError({ code: "NOT_WELCOME", message: "Not welcome." });
+    };
+    const [a, b] = [fleet.hub("alpha", { authorizePeer: refuse }), fleet.hub("beta")];
+    await start(a, b);
+    await fleet.clock.advance(10_000);
+    expect(a.events).toEqual([]);
+    expect(b.events).toEqual([]);
+    expect(a.router.paths("beta")[0]!.why).toContain("NOT_WELCOME");
+  });
+});
+
+describe("listening", () => {
+  it("on one transport fails without hurting the other, and is tried again", async () => {
+    const [a, b] = [fleet.hub("alpha", both), fleet.hub("beta", both)];
+    const squatter = await fleet.lan.transport({ identity: a.identity }).listen({ connection() {} });
+    await start(a, b);
+    expect(a.router.listening()).toMatchObject([
+      { transport: "lan", addresses: [], error: { code: "ADDRESS_IN_USE" } },
+      { transport: "relay", addresses: [a.identity.hubId], error: undefined },
+    ]);
+    await squatter.close();
+    await fleet.until(() => a.router.listening()[0]!.error === undefined, 100);
+    await settled(a, b);
+  });
+});
+
+describe("streams of other kinds", () => {
+  it("go to the protocol registered for them, and to nobody else", async () => {
+    const seen: unknown[] = [];
+    const a = fleet.hub("alpha");
+    const b = fleet.hub("beta", {
+      protocols: {
+        sync(session, stream, header) {
+          seen.push([session.peer.name, header.version]);
+          void stream.send(new Uint8Array([7]), { end: true });
+        },
+      },
+    });
+    await start(a, b);
+    await fleet.until(() => a.events.length > 0);
+    const session = a.router.session(b.identity.hubId)!;
+    const open = (header: string) => session.open(new TextEncoder().encode(header));
+    const stream = open('{"k":"sync","version":3}');
+    expect(await stream.receive()).toEqual(new Uint8Array([7]));
+    expect(seen).toEqual([["alpha", 3]]);
+    await expectCode(open('{"k":"toString"}').receive(), "UNKNOWN_STREAM_KIND");
+    await expectCode(open('{"k":"sync","k":"call"}').receive(), "REQUEST_MALFORMED");
+  });
+});
+
+describe("close", () => {
+  it("ends everything, twice over", async () => {
+    const [a, b] = [fleet.hub("alpha"), fleet.hub("beta")];
+    await start(a, b);
+    await fleet.until(() => a.events.length > 0 && b.events.length > 0);
+    b.apps.set("echo", () => new Promise(() => {}));
+    b.shared.add("echo");
+    const call = a.router.call({ hub: "beta", app: "echo", method: "x" }, { caller: a.caller });
+    const expected = expectCode(call, "ROUTER_CLOSED");
+    await fleet.until(() => b.records.length === 1);
+    await a.router.close();
+    await a.router.close();
+    await expected;
+    await fleet.until(() => b.events.includes("down alpha"));
+    expect(a.router.session(b.identity.hubId)).toBeUndefined();
+  });
+});
