@@ -125,10 +125,13 @@ export function der(tag: number, ...parts: readonly Uint8Array[]): Uint8Array {
   return concatBytes(Uint8Array.of(tag, ...head), content);
 }
 
+type Bytes = Uint8Array;
+export type TbsFields = [Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes];
+
 /** The fields of a certificate's to-be-signed part: version, serial, algorithm, issuer, validity, subject, key, extensions. */
-export function tbsFields(certificate: Uint8Array): Uint8Array[] {
+export function tbsFields(certificate: Uint8Array): TbsFields {
   const [tbs] = membersOf(readDer(certificate), 0x30);
-  return membersOf(tbs, 0x30).map((field: DerValue) => field.encoded);
+  return membersOf(tbs, 0x30).map((field: DerValue) => field.encoded) as TbsFields;
 }
 
 /** A good leaf whose to-be-signed fields are replaced, signed again. */
