@@ -222,14 +222,18 @@ function describeOpening(test: SessionTest): void {
       while (streams.length < 4096) streams.push(bench.initiator.open(new Uint8Array(0)));
     };
     await expectCode(open, "TOO_MANY_STREAMS");
-    for (const stream of streams) stream.end();
-    await Promise.all(streams.map((stream) => stream.closed));
-    for (let i = 0; i < streams.length + 100; i++) {
-      const stream = bench.initiator.open(new Uint8Array(0));
-      await stream.send(patternBytes(1, i), { end: true });
-      expect((await receiveAll(stream)).length).toBe(1);
+    const limit = streams.length;
+    for (const stream of streams.splice(0)) {
+      stream.end();
       await stream.closed;
     }
+    await expectCode(open, "TOO_MANY_STREAMS");
+    expect(streams.length).toBe(limit);
+    const answers = streams.map(async (stream, i) => {
+      await stream.send(patternBytes(1, i), { end: true });
+      return receiveAll(stream);
+    });
+    for (const [i, answer] of (await Promise.all(answers)).entries()) expect(answer).toEqual([patternBytes(1, i)]);
   });
 
   test("a handler that throws resets the stream with its code", async (bench) => {
