@@ -113,7 +113,7 @@ export class Client {
       if (!(outcome instanceof Unanswered)) return outcome;
       if (outcome.sent) firstEpoch ??= peerEpoch;
       // Once it may have arrived, every further attempt must be harmless.
-      const again = firstEpoch === undefined || call.readOnly || call.idempotencyKey !== undefined;
+      const again = firstEpoch === undefined || isRepeatable(call);
       const next: Link | undefined =
         again && attempt < maxAttempts ? await this.#next(call, link, deadline) : undefined;
       // A restarted owner has forgotten the keys it knew.
@@ -164,12 +164,16 @@ export class Client {
     } catch (cause) {
       return new Unanswered(false, toFedError(cause));
     }
+    // Resetting the stream makes its receive() fail, and the owner does not take this code for a cancel.
+    const leave = () => stream.reset(suspected());
+    if (isRepeatable(call)) link.impatient.add(leave);
     link.begin();
     try {
       // A failed send shows at receive as well, with the reason that counts.
       stream.send(body, { end: true }).catch(() => {});
       return await this.#result(link, caller, stream, app, deadline, call.onProgress);
     } finally {
+      link.impatient.delete(leave);
       link.finish();
     }
   }
@@ -237,6 +241,14 @@ export class Client {
       () => {},
     );
   }
+}
+
+function isRepeatable(call: RemoteCall): boolean {
+  return call.readOnly || call.idempotencyKey !== undefined;
+}
+
+function suspected(): RouterError {
+  return new RouterError({ code: "PATH_DEAD", message: "The path is in doubt; another is taken.", retryable: true });
 }
 
 /** What the owner hears: it must be able to tell a cancelled call from a lost session. */

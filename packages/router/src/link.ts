@@ -37,6 +37,8 @@ export class Link {
   active = 0;
   /** Runs when the last call in flight has ended. */
   whenIdle: (() => void) | undefined;
+  /** Calls that may be repeated and would rather take another path than wait. */
+  readonly impatient = new Set<() => void>();
   readonly #onActive: (link: Link) => void;
 
   constructor(init: LinkInit) {

@@ -91,7 +91,9 @@ export class PathHealth {
     link.misses++;
     if (link.state === "confirmed") this.#become(link, "suspect", "a ping stayed without answer");
     // Without another path the session's own, more patient keepalive decides: calls in flight may still come through.
-    if (link.misses >= limits.missesToDeath && this.#events.hasAlternative(link)) link.session.close(dead(error));
+    if (!this.#events.hasAlternative(link)) return;
+    for (const leave of [...link.impatient]) leave();
+    if (link.misses >= limits.missesToDeath) link.session.close(dead(error));
   }
 
   #become(link: Link, state: "confirmed" | "suspect", why: string): void {

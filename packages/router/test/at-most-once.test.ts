@@ -232,3 +232,24 @@ describe("calls in flight", () => {
     expect(await next).toBe("free again");
   });
 });
+
+describe("a path in doubt", () => {
+  it("is left by calls that may be repeated, and a keyed call still runs once", async () => {
+    const [a, b] = await twoHubs();
+    const app = gate(b);
+    const target = { hub: "beta", app: "echo", method: "x" };
+    const keyed = a.router.call({ ...target, idempotencyKey: "k" }, { caller: a.caller });
+    const plain = expectCode(a.router.call(target, { caller: a.caller }), "OUTCOME_UNKNOWN");
+    await fleet.until(() => app.calls === 2);
+    fleet.lan.cut(a.identity.hubId, b.identity.hubId);
+    const cutAtMs = fleet.clock.monotonicMs();
+    await fleet.until(() => b.records.some((record) => "replay" in record), 100);
+    expect(fleet.clock.monotonicMs() - cutAtMs).toBeLessThanOrEqual(3000);
+    app.finish("paid");
+    expect(await keyed).toBe("paid");
+    expect(app.calls).toBe(2);
+    await fleet.clock.advance(10_000);
+    await plain;
+    expect(app.calls).toBe(2);
+  });
+});
