@@ -35,7 +35,8 @@ export function parseJson(bytes: Uint8Array, limits: JsonLimits): Json {
 }
 
 /**
- * UTF-8 bytes of `value` in the canonical form of RFC 8785. Members whose value is undefined are left out.
+ * UTF-8 bytes of `value` in the canonical form of RFC 8785. Members whose value is undefined or a
+ * function are left out.
  * @throws {CoreError} NOT_CANONICALIZABLE for NaN, infinities, lone surrogates, cycles and non-JSON types.
  */
 export function canonicalJson(value: unknown): Uint8Array {

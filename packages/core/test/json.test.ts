@@ -151,8 +151,8 @@ describe("canonicalJson", () => {
     );
   });
 
-  it("leaves undefined members out", () => {
-    expect(decodeUtf8(canonicalJson({ b: undefined, a: 1 }))).toBe('{"a":1}');
+  it("leaves out members that are undefined or a function", () => {
+    expect(decodeUtf8(canonicalJson({ b: undefined, a: 1, c: () => 1 }))).toBe('{"a":1}');
   });
 
   it("refuses what has no canonical form", async () => {
@@ -176,8 +176,11 @@ describe("canonicalJson", () => {
     for (const value of none) await expectCode(() => canonicalJson(value), "NOT_CANONICALIZABLE");
   });
 
-  it("refuses a lone surrogate that came in escaped", async () => {
-    const value = parseJson(encodeUtf8('{"a":"\\ud800"}'), { maxBytes: 100 });
-    await expectCode(() => canonicalJson(value), "NOT_CANONICALIZABLE");
+  it("refuses what JSON can spell but not keep: an escaped lone surrogate, a number beyond all doubles", async () => {
+    for (const text of ['{"a":"\\ud800"}', "[1e400]"]) {
+      const value = parseJson(encodeUtf8(text), { maxBytes: 100 });
+      expect(value).toEqual(JSON.parse(text));
+      await expectCode(() => canonicalJson(value), "NOT_CANONICALIZABLE");
+    }
   });
 });

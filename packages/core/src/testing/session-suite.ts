@@ -223,10 +223,8 @@ function describeOpening(test: SessionTest): void {
     };
     await expectCode(open, "TOO_MANY_STREAMS");
     const limit = streams.length;
-    for (const stream of streams.splice(0)) {
-      stream.end();
-      await stream.closed;
-    }
+    for (const stream of streams) stream.end();
+    await Promise.all(streams.splice(0).map((stream) => stream.closed));
     await expectCode(open, "TOO_MANY_STREAMS");
     expect(streams.length).toBe(limit);
     const answers = streams.map(async (stream, i) => {
