@@ -1,0 +1,78 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { encodeBase64Url } from "@fed/core";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createTestCluster } from "./fixture/cluster.js";
+import { missingAfterInstall } from "./fixture/debian.js";
+import { createTestLan, type HubProcess, namespacesUnavailable, startHub, type TestLan } from "./fixture/namespaces.js";
+
+const fixture = fileURLToPath(new URL("./fixture/", import.meta.url));
+const noNamespaces = namespacesUnavailable();
+const noAvahi =
+  noNamespaces ??
+  missingAfterInstall(
+    ["/usr/sbin/avahi-daemon", "/usr/bin/avahi-browse", "/usr/bin/dbus-daemon"],
+    ["avahi-daemon", "avahi-utils", "dbus-daemon"],
+  );
+const noZeroconf =
+  noNamespaces ??
+  missingAfterInstall(["/usr/bin/python3", "/usr/lib/python3/dist-packages/zeroconf"], ["python3-zeroconf"]);
+if (noAvahi) console.info(`Skipped, our records seen by Avahi: ${noAvahi}.`);
+if (noZeroconf) console.info(`Skipped, our records seen by python-zeroconf: ${noZeroconf}.`);
+
+describe.skipIf(noNamespaces !== undefined)("others see our records", () => {
+  let lan: TestLan;
+  let hub: HubProcess;
+  let port: number;
+  let onlooker: ChildProcess;
+
+  beforeEach(async () => {
+    lan = createTestLan();
+    lan.plug(1);
+    lan.plug(2);
+    const cluster = await createTestCluster();
+    const { leaf, privateKeyPem } = await cluster.enrol();
+    const { ca, clusterId } = cluster;
+    const texts = { leaf: encodeBase64Url(leaf), ca: encodeBase64Url(ca), privateKeyPem, clusterId };
+    hub = startHub(lan.namespace(1), { ...texts, bootId: "boot-1", dial: false });
+    const { addresses } = await hub.next(({ event }) => event === "listening");
+    port = Number((addresses as string[])[0]!.split(":").at(-1));
+  });
+
+  afterEach(() => {
+    onlooker.kill("SIGKILL");
+    hub.child.kill("SIGKILL");
+    lan.close();
+  });
+
+  function look(...command: string[]): AsyncIterator<string> {
+    const args = ["netns", "exec", lan.namespace(2), ...command];
+    onlooker = spawn("ip", args, { stdio: ["ignore", "pipe", "inherit"] });
+    return createInterface({ input: onlooker.stdout! })[Symbol.asyncIterator]();
+  }
+
+  it.skipIf(noAvahi !== undefined)("avahi-browse resolves host, port and text, over IPv4 and IPv6", async () => {
+    const lines = look("sh", `${fixture}avahi-browse.sh`, "_aiappuse._tcp", "2");
+    const fields = [(await lines.next()).value, (await lines.next()).value].map((line: string) => line.split(";"));
+    expect(fields.map(([, , protocol]) => protocol).sort()).toEqual(["IPv4", "IPv6"]);
+    for (const [, , protocol, instance, type, , host, address, seenPort, ...text] of fields) {
+      expect(instance).toMatch(/^[a-z2-7]{26}$/);
+      expect(type).toBe("_aiappuse._tcp");
+      expect(host).toBe(`${instance}.local`);
+      if (protocol === "IPv4") expect(address).toBe("10.99.0.1");
+      expect(Number(seenPort)).toBe(port);
+      for (const entry of ["txtvers=1", "p=1", "b=boot-1", "c=tag"]) expect(text.join(";")).toContain(`"${entry}"`);
+    }
+  });
+
+  it.skipIf(noZeroconf !== undefined)("python-zeroconf resolves the same and hears the goodbye", async () => {
+    const lines = look("/usr/bin/python3", `${fixture}zeroconf-browse.py`, "_aiappuse._tcp.local.");
+    const seen = JSON.parse((await lines.next()).value) as Record<string, unknown>;
+    expect(seen).toMatchObject({ port, properties: { txtvers: "1", p: "1", b: "boot-1", c: "tag" } });
+    expect(seen.addresses).toContain("10.99.0.1");
+    const left = hub.leave();
+    expect(JSON.parse((await lines.next()).value)).toEqual({ kind: "removed" });
+    await left;
+  });
+});
