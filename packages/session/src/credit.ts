@@ -32,15 +32,21 @@ export class SendCredit {
   }
 }
 
+/** A grant below this is not worth a frame; a peer that sends many of them is charged for it. */
+export const CRUMB_BYTES = 1024;
+
 /** What this side still takes. */
 export class ReceiveCredit {
-  readonly #window: number;
   #allowed: number;
   #owed = 0;
 
   constructor(windowBytes: number) {
-    this.#window = windowBytes;
     this.#allowed = windowBytes;
+  }
+
+  /** Bytes the peer may still send. */
+  get allowed(): number {
+    return this.#allowed;
   }
 
   /** @throws {SessionError} PROTOCOL_ERROR when the peer sends more than it was granted. */
@@ -49,10 +55,13 @@ export class ReceiveCredit {
     this.#allowed -= bytes;
   }
 
-  /** Bytes were read; returns the grant to send now, 0 while less than half the window is owed. */
-  consume(bytes: number): number {
+  /**
+   * Bytes were read; returns the grant to send now. It is 0 while less is owed than the peer has left, so half the window
+   * when all is read, and sooner when others hold the window: `atLeastAt` says at which debt a grant must go anyway.
+   */
+  consume(bytes: number, atLeastAt: number = this.#allowed): number {
     this.#owed += bytes;
-    if (this.#owed * 2 < this.#window) return 0;
+    if (this.#owed < CRUMB_BYTES || (this.#owed < this.#allowed && this.#owed < atLeastAt)) return 0;
     const grant = this.#owed;
     this.#allowed += grant;
     this.#owed = 0;

@@ -13,6 +13,8 @@ export interface ReceiveHost {
   readonly assemblyBudget: AssemblyBudget;
   /** Largest message taken, bytes. */
   readonly maxReceiveBytes: number;
+  /** Bytes the peer may still send on the session. */
+  readonly receiveRoom: number;
   /** The application has read bytes that cost `cost` of the session's credit. */
   consumed(cost: number): void;
 }
@@ -121,6 +123,11 @@ export class ReceiveHalf implements Assembler {
     this.#grant(cost);
   }
 
+  /** Grants what is owed if it has become much for the room that the session has left. */
+  relieve(): void {
+    this.#grant(0);
+  }
+
   /** Gives the session its credit back for what nobody may ever read; the messages stay readable. */
   release(): void {
     this.#host.consumed(this.#heldCost);
@@ -182,8 +189,9 @@ export class ReceiveHalf implements Assembler {
   }
 
   #grant(cost: number): void {
-    if (this.#ended || cost === 0) return;
-    const increment = this.#credit.consume(cost);
+    if (this.#ended) return;
+    // The sender gives a stream no more of the session's credit than it leaves: what is owed must stay well below that.
+    const increment = this.#credit.consume(cost, this.#host.receiveRoom / 4);
     if (increment === 0) return;
     const body = new Uint8Array(4);
     writeU32(body, 0, increment);

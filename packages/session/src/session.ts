@@ -17,7 +17,7 @@ import {
 import { AbuseMeter } from "./abuse-meter.js";
 import { Acknowledger } from "./acknowledger.js";
 import { AssemblyBudget } from "./assembly.js";
-import { ReceiveCredit, SendCredit } from "./credit.js";
+import { CRUMB_BYTES, ReceiveCredit, SendCredit } from "./credit.js";
 import {
   asSessionEnd,
   closedError,
@@ -38,8 +38,6 @@ import type { SendHalf } from "./send-half.js";
 import { SessionStream, type StreamHost } from "./stream.js";
 
 const ranks: Readonly<Record<Priority, number>> = { control: 0, call: 1, event: 2, bulk: 3 };
-/** A grant below this counts as abuse: whoever grants by the crumb makes the sender work for nothing. */
-const CRUMB_BYTES = 1024;
 /** A header may keep a transport message alive that is this much larger than twice itself. */
 const HEADER_SLACK_BYTES = 4096;
 
@@ -83,6 +81,7 @@ export class LiveSession implements Session, StreamHost {
   #goingAway = false;
   #peerGoingAway: FedError | undefined;
   #pongAfterMessage = -1;
+  #relieveBelow: number;
   #over = false;
   #error: FedError | undefined;
 
@@ -97,6 +96,7 @@ export class LiveSession implements Session, StreamHost {
     this.maxReceiveBytes = limits.maxMessageBytes;
     this.sendCredit = new SendCredit(resume.limits.sessionCreditBytes);
     this.#receiveCredit = new ReceiveCredit(limits.sessionCreditBytes);
+    this.#relieveBelow = limits.sessionCreditBytes / 2;
     this.assemblyBudget = new AssemblyBudget(limits.maxAssemblyBytes);
     this.outbox = new Outbox(connection, limits.maxQueuedFrames, (error) => this.#end(error, false));
     this.#acknowledger = new Acknowledger(this.outbox, init.clock);
@@ -172,14 +172,19 @@ export class LiveSession implements Session, StreamHost {
     this.#end(error, false, closedError(error));
   }
 
+  /** Bytes the peer may still send on the session. */
+  get receiveRoom(): number {
+    return this.#receiveCredit.allowed;
+  }
+
   park(half: SendHalf): void {
     this.#parked.add(half);
   }
 
   consumed(cost: number): void {
-    if (cost === 0) return;
     const increment = this.#receiveCredit.consume(cost);
     if (increment === 0) return;
+    this.#relieveBelow = this.#receiveCredit.allowed / 2;
     const body = new Uint8Array(4);
     frame.writeU32(body, 0, increment);
     this.outbox.send(frame.FRAME_CREDIT, 0, 0, body);
@@ -242,6 +247,7 @@ export class LiveSession implements Session, StreamHost {
   #takeData(id: number, flags: number, body: Uint8Array): void {
     const cost = frame.HEADER_BYTES + body.length;
     this.#receiveCredit.receive(cost);
+    if (this.#receiveCredit.allowed < this.#relieveBelow) this.#relieve();
     const stream = this.#find(id);
     if (!stream) {
       this.consumed(cost);
@@ -250,6 +256,13 @@ export class LiveSession implements Session, StreamHost {
     const error = stream.receiving.data(body, flags);
     if (error) this.outbox.send(frame.FRAME_STOP, 0, id, encodeReason(error));
     if (flags & frame.FLAG_END_STREAM) stream.settle();
+  }
+
+  /** The room has halved: what is owed to streams and was little before may now be more than their share of it. */
+  #relieve(): void {
+    this.consumed(0);
+    this.#relieveBelow = this.#receiveCredit.allowed / 2;
+    for (const stream of this.#streams.values()) stream.receiving.relieve();
   }
 
   #takeCredit(id: number, bytes: number): void {

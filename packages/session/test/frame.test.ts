@@ -16,10 +16,10 @@ import {
   readU64,
   writeU64,
 } from "../src/frame.js";
-import type { SeenFrame } from "./fixture.js";
-import { rawPeer } from "./fixture.js";
 import { decodeReason } from "../src/reason.js";
 import { decodeResume } from "../src/resume.js";
+import type { SeenFrame } from "./fixture.js";
+import { rawPeer } from "./fixture.js";
 
 interface Case {
   readonly name: string;
