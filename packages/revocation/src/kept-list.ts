@@ -112,7 +112,7 @@ async function withTimeout<T>(operation: Promise<T>, clock: Clock): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = clock.setTimer(saveTimeoutMs, () =>
     reject(
-      new FedError({ code: "DEADLINE_EXCEEDED", message: `The store did not answer within ${saveTimeoutMs} ms.` }),
+      new CoreError({ code: "DEADLINE_EXCEEDED", message: `The store did not answer within ${saveTimeoutMs} ms.` }),
     ),
   );
   try {
