@@ -10,6 +10,7 @@ import {
   issueLeaf,
   type Manifest,
   memberOf,
+  parseManifest,
   signManifest,
   verifyChain,
   verifyGenesis,
@@ -60,6 +61,7 @@ describe("manifest", () => {
   it("refuses a payload over 256 KiB before it reads it", async () => {
     const large = { ...first, payload: encodeBase64Url(new Uint8Array(256 * 1024 + 1)) };
     await expectCode(() => verifyGenesis(large), "JWS_TOO_LARGE");
+    await expectCode(() => parseManifest(new Uint8Array(256 * 1024 + 1)), "MANIFEST_TOO_LARGE");
   });
 });
 
