@@ -67,7 +67,7 @@ export class ChainLog implements AuditLog {
   }
 
   head(): AuditHead {
-    return this.#durable.head;
+    return copyOf(this.#durable.head);
   }
 
   append(record: Uint8Array): Promise<AuditHead> {
@@ -141,7 +141,7 @@ export class ChainLog implements AuditLog {
     this.#failure = undefined;
     for (const [i, waiting] of this.#queue.splice(0, heads.length).entries()) {
       this.#queuedBytes -= storedBytes(waiting);
-      waiting.resolve(heads[i]!);
+      waiting.resolve(copyOf(heads[i]!));
     }
   }
 
@@ -225,6 +225,11 @@ export class ChainLog implements AuditLog {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** A head to hand out: the next tag is made from ours. */
+function copyOf({ seq, tag }: AuditHead): AuditHead {
+  return { seq, tag: tag.slice() };
 }
 
 /** What a record takes on disk. */

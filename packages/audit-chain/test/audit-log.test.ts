@@ -77,6 +77,15 @@ describe("openAuditLog", () => {
     await expectCode(log.append(new Uint8Array(maxRecordBytes + 1)), "INVALID_RECORD");
   });
 
+  it("hands out heads that may be changed without harm", async () => {
+    const store = createMemorySegmentStore();
+    await using log = await openAuditLog({ store, key });
+    (await log.append(new Uint8Array(1))).tag.fill(0);
+    log.head().tag.fill(0);
+    await log.append(new Uint8Array(2));
+    expect((await verifyAuditLog({ store, key, expectedHead: log.head() })).records).toBe(2);
+  });
+
   it("refuses a key of another length", async () => {
     await expectCode(openAuditLog({ store: createMemorySegmentStore(), key: new Uint8Array(31) }), "INVALID_KEY");
   });
