@@ -1,6 +1,5 @@
 /** `#ed25519` on Node: OpenSSL through node:crypto, about ten times faster than JavaScript. */
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
-import { concatBytes } from "@fed/core";
 import { type Ed25519, pkcs8Prefix, type Sign, spkiPrefix, type Verify } from "./ed25519.js";
 
 export function publicKeyOf(secretKey: Uint8Array): Uint8Array {
@@ -14,7 +13,7 @@ export function importSigner(secretKey: Uint8Array): Sign {
 }
 
 export function importVerifier(publicKey: Uint8Array): Verify {
-  const der = concatBytes(spkiPrefix, publicKey) as Buffer;
+  const der = Buffer.concat([spkiPrefix, publicKey]);
   const key = createPublicKey({ key: der, format: "der", type: "spki" });
   return (message, signature) => verify(null, message, key, signature);
 }
@@ -24,7 +23,7 @@ export function sha256(bytes: Uint8Array): Uint8Array {
 }
 
 function importPrivateKey(secretKey: Uint8Array): KeyObject {
-  const der = concatBytes(pkcs8Prefix, secretKey) as Buffer;
+  const der = Buffer.concat([pkcs8Prefix, secretKey]);
   return createPrivateKey({ key: der, format: "der", type: "pkcs8" });
 }
 
