@@ -10,9 +10,10 @@ export interface CaptureFile {
 
 /**
  * Appends to `path`: per message one direction byte (`>` in, `<` out), the length as u32 big-endian, the bytes.
- * @throws {RelayHostError} CAPTURE_FAILED when the file cannot be opened or written.
+ * The relay outlives its capture: the first failed write goes to `onError`, and nothing more is written.
+ * @throws {RelayHostError} CAPTURE_FAILED when the file cannot be opened.
  */
-export function openCaptureFile(path: string): CaptureFile {
+export function openCaptureFile(path: string, onError: (error: RelayHostError) => void): CaptureFile {
   const fail = (cause: unknown) => {
     return new RelayHostError({
       code: "CAPTURE_FAILED",
@@ -21,6 +22,7 @@ export function openCaptureFile(path: string): CaptureFile {
     });
   };
   let file: number;
+  let failed = false;
   try {
     file = openSync(path, "a", 0o600);
   } catch (cause) {
@@ -28,6 +30,7 @@ export function openCaptureFile(path: string): CaptureFile {
   }
   return {
     write(direction, bytes) {
+      if (failed) return;
       const header = new Uint8Array(5);
       header[0] = direction === "in" ? 0x3e : 0x3c;
       new DataView(header.buffer).setUint32(1, bytes.length);
@@ -35,7 +38,8 @@ export function openCaptureFile(path: string): CaptureFile {
         writeSync(file, header);
         writeSync(file, bytes);
       } catch (cause) {
-        throw fail(cause);
+        failed = true;
+        onError(fail(cause));
       }
     },
     close: () => closeSync(file),

@@ -18,7 +18,7 @@ interface Flags {
 const program = new Command("fed-relay")
   .description("Forwards bytes between hubs that cannot reach each other. It can read none of them.")
   .option("--listen <host:port>", "where to listen; port 0 takes any free one", "127.0.0.1:7443")
-  .option("--admit <key...>", "fedrelay1. key of a cluster to serve (`fed relay key` prints it)", [])
+  .option("--admit <key...>", "fedrelay1. key of a cluster to serve; repeat for more", [])
   .option("--admit-file <file>", "file with one key per line; re-read when it changes")
   .option("--origin <url>", "what hubs use to get here, when it is not ws://HOST:PORT, e.g. wss://relay.example")
   .option("--capture <file>", "append every byte that crosses the relay to this file")
@@ -26,7 +26,7 @@ const program = new Command("fed-relay")
 
 async function run(flags: Flags): Promise<void> {
   const { host, port } = parseListenAddress(flags.listen);
-  const capture = flags.capture === undefined ? undefined : openCaptureFile(flags.capture);
+  const capture = flags.capture === undefined ? undefined : openCaptureFile(flags.capture, complain);
   const file =
     flags.admitFile === undefined
       ? undefined

@@ -130,6 +130,8 @@ interface Peer {
   ackedBytes: number;
   lastProgressMs: number;
   quietUntilMs: number;
+  /** After a sleep the hub's count goes on where the relay's began anew: the first acknowledgement tells by how much. */
+  countBase: number | undefined;
 }
 
 interface Cluster {
@@ -216,11 +218,11 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
     awaiting.delete(socket);
     const { tag, route, expires } = claims;
     const admission = { tag, route: encodeBase64Url(route), class: claims.class, expires };
-    if (enter(socket, admission)) socket.admitted?.(admission);
+    if (enter(socket, admission, false)) socket.admitted?.(admission);
   }
 
   /** Puts an admitted socket into its cluster; false when the cluster is full. */
-  function enter(socket: RelaySocket, admission: RelayAdmission): boolean {
+  function enter(socket: RelaySocket, admission: RelayAdmission, restored: boolean): boolean {
     const old = clusters.get(admission.tag)?.peers.get(admission.route);
     if (old === undefined && isFull(admission)) {
       end(socket, closeCode.full, "RELAY_FULL", 60);
@@ -239,9 +241,11 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
       ackedBytes: 0,
       lastProgressMs: nowMs,
       quietUntilMs: 0,
+      countBase: restored ? undefined : 0,
     };
     cluster.peers.set(admission.route, peer);
     admitted.set(socket, peer);
+    if (restored) return true;
     socket.send(encodeFrame({ type: "welcome", creditBytes: limits.creditBytes }));
     if (old !== undefined) end(old.socket, closeCode.replaced, "RELAY_REPLACED");
     else announce(peer, true);
@@ -303,7 +307,9 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
     return !taken.some((one) => one.refused);
   }
 
-  function acknowledge(peer: Peer, processedBytes: number): void {
+  function acknowledge(peer: Peer, countedBytes: number): void {
+    peer.countBase ??= countedBytes - peer.sentBytes;
+    const processedBytes = countedBytes - peer.countBase;
     if (processedBytes < peer.ackedBytes || processedBytes > peer.sentBytes) {
       throw new RelayError({ code: "PROTOCOL_ERROR", message: "An acknowledgement out of range." });
     }
@@ -355,7 +361,7 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
       awaiting.set(socket, { timer });
     },
     restore(socket, admission) {
-      enter(socket, admission);
+      enter(socket, admission, true);
     },
     message(socket, bytes) {
       const state = awaiting.get(socket);

@@ -1,0 +1,321 @@
+import { concatBytes, encodeBase64Url, encodeUtf8, randomBytes } from "@fed/core";
+import { createTestClock, type TestClock } from "@fed/core/testing";
+import { expect, test } from "vitest";
+import { ed25519PublicKey } from "../src/ed25519-node.js";
+import {
+  type CapabilityClaims,
+  closeCode,
+  createRelayCore,
+  decodeFrame,
+  deriveRelayKeys,
+  encodeFrame,
+  type Frame,
+  type RelayAdmission,
+  type RelayCore,
+  type RelayKeys,
+  type RelayLimits,
+  type RelaySocket,
+  seedSigner,
+  signCapabilityToken,
+} from "../src/index.js";
+import { challengeInput } from "../src/capability-token.js";
+
+const origin = "wss://relay.test";
+const clusterA = deriveRelayKeys(new Uint8Array(32).fill(1));
+const clusterB = deriveRelayKeys(new Uint8Array(32).fill(2));
+
+class Client implements RelaySocket {
+  readonly frames: Frame[] = [];
+  readonly seed = randomBytes(32);
+  readonly route: Uint8Array;
+  bufferedBytes = 0;
+  closedWith: { code: number; reason: string } | undefined;
+  admission: RelayAdmission | undefined;
+
+  readonly relay: Relay;
+  constructor(relay: Relay, route = randomBytes(16)) {
+    this.relay = relay;
+    this.route = route;
+  }
+  send(bytes: Uint8Array): void {
+    if (this.closedWith === undefined) this.frames.push(decodeFrame(bytes.slice()));
+  }
+  close(code: number, reason: string): void {
+    this.closedWith = { code, reason };
+  }
+  admitted(admission: RelayAdmission): void {
+    this.admission = admission;
+  }
+  say(frame: Frame): void {
+    this.relay.core.message(this, encodeFrame(frame));
+  }
+  /** Hello with these claims; answers the challenge unless told not to. */
+  join(options: { keys?: RelayKeys; signer?: RelayKeys; claims?: Partial<CapabilityClaims>; prove?: boolean } = {}): this {
+    const { keys = clusterA, prove = true } = options;
+    const notBefore = Math.floor(this.relay.clock.nowMs() / 1000) - 300;
+    const claims: CapabilityClaims = {
+      audience: origin,
+      tag: keys.tag,
+      route: this.route,
+      holderKey: ed25519PublicKey(this.seed),
+      class: "hub",
+      notBefore,
+      expires: notBefore + 86_400,
+      ...options.claims,
+    };
+    this.relay.core.open(this);
+    const token = signCapabilityToken(claims, seedSigner((options.signer ?? keys).admissionSecretKey));
+    this.say({ type: "hello", token: encodeUtf8(token) });
+    if (prove && this.closedWith === undefined) this.prove(claims.tag);
+    return this;
+  }
+  prove(tag = clusterA.tag): void {
+    const challenge = this.last("challenge").challenge;
+    this.say({ type: "proof", signature: seedSigner(this.seed)(challengeInput(origin, tag, this.route, challenge)) });
+  }
+  last<T extends Frame["type"]>(type: T): Extract<Frame, { type: T }> {
+    const found = this.frames.findLast((frame) => frame.type === type);
+    expect(found, `a ${type} frame`).toBeDefined();
+    return found as Extract<Frame, { type: T }>;
+  }
+  count(type: Frame["type"]): number {
+    return this.frames.filter((frame) => frame.type === type).length;
+  }
+}
+
+interface Relay {
+  readonly core: RelayCore;
+  readonly clock: TestClock;
+}
+
+function createRelay(limits: Partial<RelayLimits> = {}, keys: readonly RelayKeys[] = [clusterA, clusterB]): Relay {
+  const clock = createTestClock();
+  const admissionKeys = () => keys.map((key) => key.admissionPublicKey);
+  return { clock, core: createRelayCore({ admissionKeys, origin, clock, limits }) };
+}
+
+test("two hubs of a cluster are admitted, hear of each other and exchange frames", () => {
+  const relay = createRelay();
+  const a = new Client(relay).join();
+  const b = new Client(relay).join();
+  expect(a.last("peer")).toMatchObject({ route: b.route, present: true });
+  expect(b.last("peer")).toMatchObject({ route: a.route, present: true });
+  a.say({ type: "send", route: b.route, payload: Uint8Array.of(1, 2) });
+  expect(b.last("recv")).toEqual({ type: "recv", route: a.route, payload: Uint8Array.of(1, 2) });
+  relay.core.closed(b);
+  expect(a.last("peer")).toMatchObject({ route: b.route, present: false });
+  a.say({ type: "send", route: b.route, payload: Uint8Array.of(1) });
+  expect(a.last("noRoute").route).toEqual(b.route);
+});
+
+test.each<[string, string, Parameters<Client["join"]>[0], number?]>([
+  ["an expired token", "TOKEN_EXPIRED", { claims: { notBefore: 1_700_000_000, expires: 1_700_000_100 } }],
+  ["a token not valid yet", "TOKEN_EXPIRED", { claims: { notBefore: 1_800_000_400, expires: 1_800_000_500 } }],
+  ["a token for longer than a day", "TOKEN_INVALID", { claims: { expires: 1_800_100_000 } }],
+  ["another relay's token", "TOKEN_AUDIENCE", { claims: { audience: "wss://other.test" } }],
+  ["an unknown cluster", "TOKEN_KEY_UNKNOWN", { keys: deriveRelayKeys(new Uint8Array(32).fill(9)) }],
+  ["a tag of another cluster than the key's", "TOKEN_INVALID", { keys: clusterB, signer: clusterA }],
+  ["a class that does not exist", "TOKEN_INVALID", { claims: { class: "admin" as "hub" } }],
+])("%s is not admitted", (_name, reason, join) => {
+  const relay = createRelay();
+  const client = new Client(relay).join(join);
+  expect(client.closedWith).toMatchObject({ code: closeCode.notAdmitted });
+  expect(client.closedWith!.reason.split(" ")[0]).toBe(reason);
+  expect(client.frames).toEqual([]);
+  expect(relay.core.stats()).toMatchObject({ hubs: 0, awaiting: 0, refusedAdmissions: 1 });
+});
+
+test("without admission keys nobody is admitted", () => {
+  const client = new Client(createRelay({}, [])).join();
+  expect(client.closedWith?.reason).toContain("TOKEN_KEY_UNKNOWN");
+});
+
+test("a challenge is answered once, by the token's key, in time", async () => {
+  const relay = createRelay();
+  const good = new Client(relay).join();
+  const thief = new Client(relay, good.route).join({ prove: false });
+  // The old answer belongs to the old challenge.
+  const old = good.last("challenge").challenge;
+  const signature = seedSigner(good.seed)(challengeInput(origin, clusterA.tag, good.route, old));
+  thief.say({ type: "proof", signature });
+  expect(thief.closedWith?.reason).toContain("ADMISSION_REFUSED");
+  expect(good.closedWith).toBeUndefined();
+
+  const silent = new Client(relay).join({ prove: false });
+  const mute = new Client(relay);
+  relay.core.open(mute);
+  await relay.clock.advance(4_999);
+  expect(silent.closedWith).toBeUndefined();
+  await relay.clock.advance(1);
+  expect(silent.closedWith?.code).toBe(closeCode.admissionTimeout);
+  expect(mute.closedWith?.code).toBe(closeCode.admissionTimeout);
+  expect(relay.core.stats().awaiting).toBe(0);
+});
+
+test("nothing is carried before admission, and only so many may await it", () => {
+  const relay = createRelay({ maxAwaiting: 2 });
+  const a = new Client(relay).join();
+  const early = new Client(relay);
+  relay.core.open(early);
+  early.say({ type: "send", route: a.route, payload: Uint8Array.of(1) });
+  expect(early.closedWith?.code).toBe(closeCode.malformed);
+  expect(a.count("recv")).toBe(0);
+  const waiting = [new Client(relay), new Client(relay), new Client(relay)];
+  for (const client of waiting) relay.core.open(client);
+  expect(waiting.map((client) => client.closedWith?.code)).toEqual([undefined, undefined, closeCode.full]);
+});
+
+test("clusters never see each other", () => {
+  const relay = createRelay();
+  const route = randomBytes(16);
+  const a = new Client(relay, route).join();
+  const b = new Client(relay).join({ keys: clusterB });
+  const sameRoute = new Client(relay, route).join({ keys: clusterB });
+  expect(a.closedWith).toBeUndefined();
+  expect(a.count("peer")).toBe(0);
+  b.say({ type: "send", route, payload: Uint8Array.of(7) });
+  expect(sameRoute.count("recv")).toBe(1);
+  expect(a.count("recv")).toBe(0);
+  a.say({ type: "send", route: b.route, payload: Uint8Array.of(7) });
+  expect(a.last("noRoute").route).toEqual(b.route);
+});
+
+test("a guest reaches hubs only, is not announced, and ends with its token", async () => {
+  const relay = createRelay();
+  const hub = new Client(relay).join();
+  const expires = Math.floor(relay.clock.nowMs() / 1000) + 60;
+  const guests = [new Client(relay), new Client(relay)].map((guest) => guest.join({ claims: { class: "guest", expires } }));
+  expect(hub.count("peer")).toBe(0);
+  expect(guests[1]!.count("peer")).toBe(0);
+  guests[0]!.say({ type: "send", route: guests[1]!.route, payload: Uint8Array.of(1) });
+  expect(guests[0]!.last("noRoute").route).toEqual(guests[1]!.route);
+  guests[0]!.say({ type: "send", route: hub.route, payload: Uint8Array.of(1) });
+  hub.say({ type: "send", route: guests[0]!.route, payload: Uint8Array.of(2) });
+  expect(hub.last("recv").route).toEqual(guests[0]!.route);
+  expect(guests[0]!.last("recv").payload).toEqual(Uint8Array.of(2));
+  await relay.clock.advance(60_000);
+  guests[0]!.say({ type: "send", route: hub.route, payload: Uint8Array.of(1) });
+  expect(guests[0]!.closedWith?.code).toBe(closeCode.expired);
+  hub.say({ type: "send", route: guests[1]!.route, payload: Uint8Array.of(2) });
+  expect(guests[1]!.closedWith?.code).toBe(closeCode.expired);
+  expect(hub.last("noRoute").route).toEqual(guests[1]!.route);
+});
+
+test("the newest socket of a route wins and the loser is told", () => {
+  const relay = createRelay();
+  const other = new Client(relay).join();
+  const first = new Client(relay).join();
+  const second = new Client(relay, first.route).join();
+  expect(first.closedWith).toEqual({ code: closeCode.replaced, reason: "RELAY_REPLACED" });
+  relay.core.closed(first);
+  expect(other.frames.filter((frame) => frame.type === "peer" && !frame.present)).toEqual([]);
+  other.say({ type: "send", route: first.route, payload: Uint8Array.of(1) });
+  expect(second.count("recv")).toBe(1);
+});
+
+test("a destination that does not acknowledge holds at most its credit, and is closed when stuck", async () => {
+  const relay = createRelay();
+  const sender = new Client(relay).join();
+  const slow = new Client(relay).join();
+  const payload = new Uint8Array(64 * 1024);
+  for (let i = 0; i < 40; i++) sender.say({ type: "send", route: slow.route, payload });
+  expect(slow.count("recv")).toBe(16);
+  expect(sender.count("reset")).toBe(24);
+  expect(sender.last("reset")).toMatchObject({ route: slow.route, reason: 1 });
+  expect(relay.core.stats().outstandingBytes).toBe(1_048_576);
+  slow.say({ type: "ack", processedBytes: payload.length });
+  sender.say({ type: "send", route: slow.route, payload });
+  expect(slow.count("recv")).toBe(17);
+  await relay.clock.advance(10_001);
+  sender.say({ type: "send", route: slow.route, payload });
+  expect(slow.closedWith?.code).toBe(closeCode.slowReader);
+  expect(relay.core.stats().outstandingBytes).toBe(0);
+});
+
+test("acknowledging what was never sent ends the socket", () => {
+  const relay = createRelay();
+  const client = new Client(relay).join();
+  client.say({ type: "ack", processedBytes: 1 });
+  expect(client.closedWith?.code).toBe(closeCode.malformed);
+});
+
+test("throttling is announced before anything is dropped", async () => {
+  const relay = createRelay({ socketMessages: { perSecond: 10, burst: 10 } });
+  const sender = new Client(relay).join();
+  const receiver = new Client(relay).join();
+  const say = () => sender.say({ type: "send", route: receiver.route, payload: Uint8Array.of(1) });
+  for (let i = 0; i < 10; i++) say();
+  expect(sender.count("rate")).toBe(0);
+  say();
+  expect(sender.last("rate").waitMs).toBe(100);
+  for (let i = 0; i < 9; i++) say();
+  expect([receiver.count("recv"), sender.count("rate"), sender.count("reset")]).toEqual([20, 1, 0]);
+  say();
+  expect(sender.last("reset")).toMatchObject({ reason: 2 });
+  await relay.clock.advance(2_000);
+  say();
+  expect(receiver.count("recv")).toBe(21);
+});
+
+test("hubs per cluster are limited", () => {
+  const relay = createRelay({ maxHubsPerCluster: 2 });
+  const clients = [new Client(relay).join(), new Client(relay).join(), new Client(relay).join()];
+  expect(clients.map((client) => client.closedWith?.code)).toEqual([undefined, undefined, closeCode.full]);
+  expect(new Client(relay).join({ keys: clusterB }).closedWith).toBeUndefined();
+});
+
+test("malformed, oversized and misplaced frames end the socket and nobody else's", () => {
+  const relay = createRelay();
+  const other = new Client(relay).join();
+  const bad = [
+    Uint8Array.of(),
+    Uint8Array.of(0x10),
+    Uint8Array.of(0x10, 1, ...new Uint8Array(20)),
+    Uint8Array.of(0xff, 0),
+    encodeFrame({ type: "recv", route: other.route, payload: Uint8Array.of(1) }),
+    encodeFrame({ type: "welcome", creditBytes: 1 }),
+    concatBytes(Uint8Array.of(0x10, 0), other.route),
+    new Uint8Array(1_048_577),
+  ];
+  for (const bytes of bad) {
+    const client = new Client(relay).join();
+    relay.core.message(client, bytes);
+    expect([closeCode.malformed, closeCode.tooLarge]).toContain(client.closedWith?.code);
+    const unadmitted = new Client(relay);
+    relay.core.open(unadmitted);
+    relay.core.message(unadmitted, bytes);
+    expect([closeCode.malformed, closeCode.tooLarge]).toContain(unadmitted.closedWith?.code);
+  }
+  expect(other.closedWith).toBeUndefined();
+  expect(relay.core.stats()).toMatchObject({ hubs: 1, awaiting: 0 });
+});
+
+test("a relay that slept takes its sockets back", () => {
+  const relay = createRelay();
+  const [a, b] = [new Client(relay).join(), new Client(relay).join()];
+  b.frames.length = 0;
+  const woken = createRelay();
+  for (const client of [a, b]) woken.core.restore(client, JSON.parse(JSON.stringify(client.admission)) as RelayAdmission);
+  const bytes = encodeFrame({ type: "send", route: b.route, payload: Uint8Array.of(5) });
+  woken.core.message(a, bytes);
+  expect(b.frames).toEqual([{ type: "recv", route: a.route, payload: Uint8Array.of(5) }]);
+  // The hub's count of processed bytes did not start again.
+  for (const processedBytes of [1_000_001, 1_000_001]) {
+    woken.core.message(b, encodeFrame({ type: "ack", processedBytes }));
+  }
+  expect(b.closedWith).toBeUndefined();
+  expect(woken.core.stats().outstandingBytes).toBe(0);
+  expect(encodeBase64Url(a.route)).toBe(a.admission!.route);
+});
+
+test("a restart tells each socket when to come back; a cluster no longer admitted is closed", () => {
+  const relay = createRelay();
+  const a = new Client(relay).join();
+  const b = new Client(relay).join({ keys: clusterB });
+  relay.core.recheck(new Set([clusterB.tag]));
+  expect(a.closedWith?.reason).toContain("TOKEN_KEY_UNKNOWN");
+  relay.core.restart(5_000, 60_000);
+  expect(b.last("restarting").reconnectInMs).toBeLessThan(5_000);
+  expect(b.closedWith?.code).toBe(closeCode.restarting);
+  expect(relay.core.stats()).toMatchObject({ hubs: 0, clusters: 0 });
+});
