@@ -1,1 +1,7 @@
-export {};
+export { PairingError, type PairingErrorCode } from "./errors.js";
+export { type AcceptJoinOptions, acceptJoin, caPin, type JoinRequest } from "./join-issuer.js";
+export { join, type JoinOptions } from "./joiner.js";
+export type { Welcome } from "./join-message.js";
+export { formatPairingToken, generateSecret, type PairingToken, parsePairingToken } from "./pairing-token.js";
+export { nextPeerState, type PeerEvent, type PeerState } from "./peer-state.js";
+export { createTokenBook, type IssuedToken, type TokenBook, type TokenBookOptions, type TokenRecord } from "./token-book.js";
