@@ -32,13 +32,19 @@ test("every frame comes back as it was", () => {
 
 test("any bytes are a frame or a typed error, and a frame has one encoding", () => {
   fc.assert(
-    fc.property(fc.oneof(bytes(0, 60), bytes(0, 60).map((rest) => Uint8Array.of(0x10, 0, ...rest))), (value) => {
-      try {
-        expect(encodeFrame(decodeFrame(value))).toEqual(value);
-      } catch (error) {
-        expect(isFedError(error) && error.code).toBe("FRAME_MALFORMED");
-      }
-    }),
+    fc.property(
+      fc.oneof(
+        bytes(0, 60),
+        bytes(0, 60).map((rest) => Uint8Array.of(0x10, 0, ...rest)),
+      ),
+      (value) => {
+        try {
+          expect(encodeFrame(decodeFrame(value))).toEqual(value);
+        } catch (error) {
+          expect(isFedError(error) && error.code).toBe("FRAME_MALFORMED");
+        }
+      },
+    ),
     { numRuns: 200 },
   );
 });

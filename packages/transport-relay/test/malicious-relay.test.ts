@@ -1,12 +1,19 @@
 /** A relay that lies: nothing wrong is ever delivered, and what it breaks ends in a typed error. */
 import { type Connection, isFedError } from "@fed/core";
-import { expectCode, readConnection, type ConnectionReader } from "@fed/core/testing";
+import { type ConnectionReader, expectCode, readConnection } from "@fed/core/testing";
 import fc from "fast-check";
 import { afterEach, expect, test } from "vitest";
 import { decodeFrame, encodeFrame } from "../src/frame.js";
-import { routeOf as relayRouteOf } from "../src/relay-keys.js";
 import { innerKind } from "../src/record.js";
-import { createMemoryRelay, createTestHubs, type MemoryRelay, type Tamper, type TestHub, testRelayKeys } from "./memory-relay.js";
+import { routeOf as relayRouteOf } from "../src/relay-keys.js";
+import {
+  createMemoryRelay,
+  createTestHubs,
+  type MemoryRelay,
+  type Tamper,
+  type TestHub,
+  testRelayKeys,
+} from "./memory-relay.js";
 
 const relayKeys = testRelayKeys();
 const running: TestHub[] = [];
@@ -36,7 +43,7 @@ async function createScene(names: readonly string[] = ["a", "b"]): Promise<Scene
     },
     refused: (_address, error) => void refused.push(error.code),
   });
-  for (const hub of hubs.slice(2)) await {
+  for (const hub of hubs.slice(2)) {
     await hub.transport.listen({
       connection: (connection) => void accepted.push(connection),
       refused: (_address, error) => void refused.push(error.code),
@@ -69,32 +76,35 @@ async function read(reader: ConnectionReader, count: number): Promise<number[]> 
 
 test("duplicates and reordering change nothing", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.constantFrom("pass", "double", "hold", "release"), { minLength: 5, maxLength: 40 }), async (plan) => {
-      const scene = await createScene();
-      const [near, far] = await connect(scene);
-      const reader = readConnection(far);
-      readConnection(near);
-      const held: Uint8Array[] = [];
-      let step = 0;
-      scene.relay.tamper = onPayload((payload) => {
-        switch (plan[step++]) {
-          case "double":
-            return [payload, payload];
-          case "hold":
-            held.push(payload.slice());
-            return [];
-          case "release":
-            return [payload, ...held.splice(0).reverse()];
-          default:
-            return step >= plan.length ? [payload, ...held.splice(0)] : [payload];
-        }
-      });
-      const sent = Array.from({ length: 60 }, (_, i) => i);
-      for (const value of sent) near.send(Uint8Array.of(value));
-      expect(await read(reader, sent.length)).toEqual(sent);
-      expect(reader.messages.length).toBe(sent.length);
-      for (const hub of scene.hubs) await hub.transport.close();
-    }),
+    fc.asyncProperty(
+      fc.array(fc.constantFrom("pass", "double", "hold", "release"), { minLength: 5, maxLength: 40 }),
+      async (plan) => {
+        const scene = await createScene();
+        const [near, far] = await connect(scene);
+        const reader = readConnection(far);
+        readConnection(near);
+        const held: Uint8Array[] = [];
+        let step = 0;
+        scene.relay.tamper = onPayload((payload) => {
+          switch (plan[step++]) {
+            case "double":
+              return [payload, payload];
+            case "hold":
+              held.push(payload.slice());
+              return [];
+            case "release":
+              return [payload, ...held.splice(0).reverse()];
+            default:
+              return step >= plan.length ? [payload, ...held.splice(0)] : [payload];
+          }
+        });
+        const sent = Array.from({ length: 60 }, (_, i) => i);
+        for (const value of sent) near.send(Uint8Array.of(value));
+        expect(await read(reader, sent.length)).toEqual(sent);
+        expect(reader.messages.length).toBe(sent.length);
+        for (const hub of scene.hubs) await hub.transport.close();
+      },
+    ),
     { numRuns: 15 },
   );
 });
@@ -153,7 +163,9 @@ test("every flipped byte of a handshake ends in a typed error, and nobody is acc
         changed[at < 0 ? changed.length + at : Math.min(at, changed.length - 1)]! ^= 1;
         return [changed];
       });
-      const error: unknown = await scene.hubs[0]!.transport.dial(scene.hubs[1]!.identity.hubId).catch((e: unknown) => e);
+      const error: unknown = await scene.hubs[0]!.transport.dial(scene.hubs[1]!.identity.hubId).catch(
+        (e: unknown) => e,
+      );
       expect(isFedError(error)).toBe(true);
       codes.add((error as { code: string }).code);
     }
@@ -205,7 +217,8 @@ test("lies about presence and routes change no running connection's data", async
   const reader = readConnection(far);
   const back = readConnection(near);
   for (const socket of scene.relay.sockets) {
-    for (const hub of scene.hubs) socket.send(encodeFrame({ type: "peer", route: routeOf(scene, hub), present: false }));
+    for (const hub of scene.hubs)
+      socket.send(encodeFrame({ type: "peer", route: routeOf(scene, hub), present: false }));
     socket.send(encodeFrame({ type: "reset", route: routeOf(scene, scene.hubs[1]!), reason: 1 }));
     socket.send(encodeFrame({ type: "rate", waitMs: 20 }));
   }

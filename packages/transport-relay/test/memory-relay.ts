@@ -115,6 +115,8 @@ export interface TestHub {
   readonly noiseKey: NoiseKeyPair;
   readonly authenticator: RefusableAuthenticator;
   readonly transport: RelayTransport;
+  /** Another process of the same hub. */
+  startAgain(): TestHub;
 }
 
 /** The members of one cluster, each with a transport. */
@@ -135,20 +137,23 @@ export function createTestHubs(
   return names.map((name) => {
     const identity = identityOf(name);
     const noiseKey = noiseKeys.get(identity.hubId)!;
-    const authenticator = refusableAuthenticator(memoryAuthenticator);
-    const transport = createRelayTransport({
-      relays: options.relays,
-      self: identity.hubId,
-      noiseKey,
-      leaf: () => ({ leaf: encodeMemoryLeaf(identity), chain: [] }),
-      authenticator,
-      relayKeys: options.relayKeys,
-      noiseKeyOf: (hubId) => noiseKeys.get(hubId)?.publicKey,
-      connect: options.connect,
-      ...(options.clock && { clock: options.clock }),
-      ...(options.rekey && { rekey: options.rekey }),
-    });
-    return { identity, noiseKey, authenticator, transport };
+    const start = (): TestHub => {
+      const authenticator = refusableAuthenticator(memoryAuthenticator);
+      const transport = createRelayTransport({
+        relays: options.relays,
+        self: identity.hubId,
+        noiseKey,
+        leaf: () => ({ leaf: encodeMemoryLeaf(identity), chain: [] }),
+        authenticator,
+        relayKeys: options.relayKeys,
+        noiseKeyOf: (hubId) => noiseKeys.get(hubId)?.publicKey,
+        connect: options.connect,
+        ...(options.clock && { clock: options.clock }),
+        ...(options.rekey && { rekey: options.rekey }),
+      });
+      return { identity, noiseKey, authenticator, transport, startAgain: start };
+    };
+    return start();
   });
 }
 

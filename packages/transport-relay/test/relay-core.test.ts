@@ -1,6 +1,7 @@
 import { concatBytes, encodeBase64Url, encodeUtf8, randomBytes } from "@fed/core";
 import { createTestClock, type TestClock } from "@fed/core/testing";
 import { expect, test } from "vitest";
+import { challengeInput } from "../src/capability-token.js";
 import { ed25519PublicKey } from "../src/ed25519-node.js";
 import {
   type CapabilityClaims,
@@ -18,7 +19,6 @@ import {
   seedSigner,
   signCapabilityToken,
 } from "../src/index.js";
-import { challengeInput } from "../src/capability-token.js";
 
 const origin = "wss://relay.test";
 const clusterA = deriveRelayKeys(new Uint8Array(32).fill(1));
@@ -50,7 +50,9 @@ class Client implements RelaySocket {
     this.relay.core.message(this, encodeFrame(frame));
   }
   /** Hello with these claims; answers the challenge unless told not to. */
-  join(options: { keys?: RelayKeys; signer?: RelayKeys; claims?: Partial<CapabilityClaims>; prove?: boolean } = {}): this {
+  join(
+    options: { keys?: RelayKeys; signer?: RelayKeys; claims?: Partial<CapabilityClaims>; prove?: boolean } = {},
+  ): this {
     const { keys = clusterA, prove = true } = options;
     const notBefore = Math.floor(this.relay.clock.nowMs() / 1000) - 300;
     const claims: CapabilityClaims = {
@@ -184,7 +186,9 @@ test("a guest reaches hubs only, is not announced, and ends with its token", asy
   const relay = createRelay();
   const hub = new Client(relay).join();
   const expires = Math.floor(relay.clock.nowMs() / 1000) + 60;
-  const guests = [new Client(relay), new Client(relay)].map((guest) => guest.join({ claims: { class: "guest", expires } }));
+  const guests = [new Client(relay), new Client(relay)].map((guest) =>
+    guest.join({ claims: { class: "guest", expires } }),
+  );
   expect(hub.count("peer")).toBe(0);
   expect(guests[1]!.count("peer")).toBe(0);
   guests[0]!.say({ type: "send", route: guests[1]!.route, payload: Uint8Array.of(1) });
@@ -295,7 +299,8 @@ test("a relay that slept takes its sockets back", () => {
   const [a, b] = [new Client(relay).join(), new Client(relay).join()];
   b.frames.length = 0;
   const woken = createRelay();
-  for (const client of [a, b]) woken.core.restore(client, JSON.parse(JSON.stringify(client.admission)) as RelayAdmission);
+  for (const client of [a, b])
+    woken.core.restore(client, JSON.parse(JSON.stringify(client.admission)) as RelayAdmission);
   const bytes = encodeFrame({ type: "send", route: b.route, payload: Uint8Array.of(5) });
   woken.core.message(a, bytes);
   expect(b.frames).toEqual([{ type: "recv", route: a.route, payload: Uint8Array.of(5) }]);

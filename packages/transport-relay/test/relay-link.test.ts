@@ -21,9 +21,15 @@ interface Scene {
 }
 
 async function createScene(
-  options: { limits?: Partial<RelayLimits>; rekey?: Partial<RekeyLimits>; down?: boolean; names?: string[] } = {},
+  options: {
+    limits?: Partial<RelayLimits>;
+    rekey?: Partial<RekeyLimits>;
+    down?: boolean;
+    names?: string[];
+    startMs?: number;
+  } = {},
 ): Promise<Scene> {
-  const clock = createTestClock();
+  const clock = createTestClock(options.startMs);
   const relay = createMemoryRelay([relayKeys], { clock, ...(options.limits && { limits: options.limits }) });
   relay.down = options.down ?? false;
   const hubs = createTestHubs(options.names ?? ["a", "b"], {
@@ -81,7 +87,12 @@ test("a lost relay ends its connections at both sides, and comes back", async ()
 test("a hub that was replaced does not come back", async () => {
   const scene = await createScene();
   const { clock, hubs } = scene;
-  const [twin] = createTestHubs(["b"], { relays: [scene.relay.origin], relayKeys, connect: scene.relay.connect, clock });
+  const [twin] = createTestHubs(["b"], {
+    relays: [scene.relay.origin],
+    relayKeys,
+    connect: scene.relay.connect,
+    clock,
+  });
   running.push(twin!);
   await clock.advance(1);
   expect(stateOf(hubs[1]!)).toMatchObject({ status: "replaced", error: { code: "RELAY_REPLACED" } });
@@ -121,16 +132,20 @@ test("a relay that went silent is left", async () => {
 });
 
 test("a hub takes the new day's route, and is found under the old one until then", async () => {
-  const scene = await createScene();
-  // From 08:00 past midnight: both hubs were idle, so both moved.
-  await scene.clock.advance(17 * 3_600_000);
-  await connect(scene);
-  expect(scene.relay.core.stats().hubs).toBe(2);
-  // A connection keeps its route past midnight; the other side is then still found by others.
+  const scene = await createScene({ startMs: Date.UTC(2027, 0, 15, 23, 55) });
   const [near] = await connect(scene);
   const reader = readConnection(near);
-  await scene.clock.advance(4 * 3_600_000);
+  await scene.clock.advance(1_200_000);
+  // Past midnight a connection is not interrupted, and its hubs are still found under yesterday's routes.
   expect(reader.closedCount()).toBe(0);
+  await connect(scene);
+  for (const connection of scene.accepted) readConnection(connection);
+  for (const connection of scene.accepted) connection.close();
+  await scene.clock.advance(10_000);
+  const before = [...scene.relay.sockets];
+  await scene.clock.advance(1_200_000);
+  // Idle, both moved to today's.
+  expect([...scene.relay.sockets].some((socket) => before.includes(socket))).toBe(false);
   await connect(scene);
 });
 
@@ -157,7 +172,8 @@ test("many senders to one hub all get through", async () => {
     for (let i = 0; i < 20; i++) near.send(new Uint8Array(60_000).fill(i));
   }
   for (let i = 0; i < 300 && readers.some((reader) => reader.messages.length < 20); i++) await scene.clock.advance(50);
-  for (const reader of readers) expect(reader.messages.map((message) => message[0])).toEqual(Array.from({ length: 20 }, (_, i) => i));
+  for (const reader of readers)
+    expect(reader.messages.map((message) => message[0])).toEqual(Array.from({ length: 20 }, (_, i) => i));
 });
 
 test("a reader that stops holds its sender, not the relay", async () => {
@@ -256,15 +272,28 @@ test("worn keys that cannot be replaced end the connection", async () => {
 
 test("a hub that was started again ends what it had before", async () => {
   const scene = await createScene();
-  const first = createTestHubs(["a"], scene.hubs[0]! && { ...linkOf(scene) });
-  expect(first.length).toBe(1);
   const [near, far] = await connect(scene);
-  readConnection(near);
-  const reader = readConnection(far);
-  for (const hub of first) await hub.transport.close();
-  far.send(Uint8Array.of(1));
-  await scene.clock.advance(30_000);
-  expect(await reader.closed).toMatchObject({ retryable: true });
+  const [nearReader, farReader] = [readConnection(near), readConnection(far)];
+  const again = scene.hubs[0]!.startAgain();
+  running.push(again);
+  await scene.clock.advance(1);
+  expect(await nearReader.closed).toMatchObject({ code: "RELAY_REPLACED" });
+  expect(farReader.closedCount()).toBe(0);
+  await again.transport.dial(scene.hubs[1]!.identity.hubId);
+  expect(await farReader.closed).toMatchObject({ code: "SESSION_LOST", retryable: true });
+});
+
+test("records for a connection that the other side forgot end it", async () => {
+  const scene = await createScene();
+  const [near, far] = await connect(scene);
+  const reader = readConnection(near);
+  readConnection(far);
+  // The responder starts again on the same route: it knows no connections.
+  const again = scene.hubs[1]!.startAgain();
+  running.push(again);
+  await scene.clock.advance(1);
+  near.send(Uint8Array.of(1));
+  expect(await reader.closed).toMatchObject({ code: "SESSION_LOST" });
 });
 
 test("a guest address survives its text form, and nothing else is one", async () => {
@@ -285,7 +314,7 @@ test("a guest address survives its text form, and nothing else is one", async ()
 test("a relay that speaks nonsense before admission is left", async () => {
   const scene = await createScene({ down: true });
   scene.relay.down = false;
-  scene.relay.tamper = (_bytes, direction) => (direction === "up" ? [] : []);
+  scene.relay.tamper = () => [];
   for (let i = 0; i < 40 && stateOf(scene.hubs[0]!).status !== "connecting"; i++) await scene.clock.advance(250);
   await scene.clock.advance(1);
   for (const socket of scene.relay.sockets) {
