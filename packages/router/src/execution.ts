@@ -71,7 +71,7 @@ export class Execution {
     const decision = this.decide({
       action: "call",
       app: request.app,
-      ...(tool === undefined ? {} : { tool, risk: this.#risk(request.app, tool) }),
+      ...(tool === undefined ? {} : this.#toolFacts(request.app, tool)),
       caller,
     });
     if (!decision.allow) {
@@ -203,19 +203,13 @@ export class Execution {
     const shown = tools.filter(
       (tool) =>
         typeof tool?.name === "string" &&
-        this.decide({
-          action: "list",
-          app: request.app,
-          tool: tool.name,
-          risk: this.#risk(request.app, tool.name),
-          caller,
-        }).allow,
+        this.decide({ action: "list", app: request.app, ...this.#toolFacts(request.app, tool.name), caller }).allow,
     );
     return shown.length === tools.length ? result : { ...result, tools: shown };
   }
 
-  #risk(app: string, tool: string): "read" | "execute" {
-    return this.#ports.apps.hints?.(app, tool)?.readOnly === true ? "read" : "execute";
+  #toolFacts(app: string, tool: string): Pick<SharingRequest, "tool" | "risk"> {
+    return this.#ports.apps.hints?.(app, tool)?.readOnly === true ? { tool, risk: "read" } : { tool };
   }
 
   async #record(record: AuditRecord): Promise<void> {

@@ -1,5 +1,7 @@
 export type { LargerRevocationListener } from "./call.js";
+export type { CallOptions, CallTarget } from "./call-target.js";
 export type { CatalogueEntry, ListOptions } from "./catalogue.js";
+export type { PeerStatus } from "./directory.js";
 export { type ErrorDetails, RemoteError, RouterError, type RouterErrorCode } from "./errors.js";
 export { limits } from "./limits.js";
 export type { ListenerStatus } from "./listeners.js";
@@ -27,10 +29,7 @@ export type {
   SharingRequest,
 } from "./ports.js";
 export {
-  type CallOptions,
-  type CallTarget,
   createRouter,
-  type PeerStatus,
   type Router,
   type RouterOptions,
   type StreamProtocol,

@@ -65,8 +65,8 @@ export interface SharingRequest {
   readonly app: string;
   /** The tool's name, for `tools/call` and for each tool of a `tools/list` answer. */
   readonly tool?: string;
-  /** `read` where the owner's own app says so, else `execute`. Only with `tool`. */
-  readonly risk?: "read" | "execute";
+  /** Where the owner's own app says so of this tool; absent when unknown. */
+  readonly risk?: "read";
   readonly caller: Caller;
 }
 

@@ -11,11 +11,12 @@ import {
   throwIfAborted,
 } from "@fed/core";
 import { Client, type LargerRevocationListener } from "./call.js";
+import { bodyOf, type CallOptions, type CallTarget, checkTarget } from "./call-target.js";
 import { Catalogue, type CatalogueEntry, type ListOptions } from "./catalogue.js";
 import { createDeadline, type Deadline, unlessAborted } from "./deadline.js";
+import { Directory, type PeerStatus } from "./directory.js";
 import { RouterError } from "./errors.js";
 import { Execution } from "./execution.js";
-import { limits } from "./limits.js";
 import type { Link } from "./link.js";
 import type { ListenerStatus } from "./listeners.js";
 import type { PathStatus } from "./path-status.js";
@@ -24,7 +25,6 @@ import type {
   AuditSink,
   Caller,
   Digest,
-  Envelope,
   EnvelopeSigner,
   EnvelopeVerifier,
   LocalApps,
@@ -35,17 +35,7 @@ import type {
   SharingPolicy,
 } from "./ports.js";
 import { Server } from "./serve.js";
-import {
-  bodyTooLarge,
-  encodeBody,
-  isAppName,
-  isIdempotencyKey,
-  newCallId,
-  parseBody,
-  parseHeader,
-  requestDigest,
-  type StreamHeader,
-} from "./wire.js";
+import { newCallId, parseBody, parseHeader, requestDigest, type StreamHeader } from "./wire.js";
 
 /** Serves the streams of one kind that peers open, e.g. `sync`. A throw resets the stream. */
 export type StreamProtocol = (session: Session, stream: Stream, header: StreamHeader) => void;
@@ -74,45 +64,6 @@ export interface RouterOptions extends PeerEvents {
   readonly clock?: Clock;
   /** For the jitter of dials, 0 ≤ x < 1. Default Math.random. */
   readonly random?: () => number;
-}
-
-/** What to call. */
-export type CallTarget = {
-  /** A hub's id or name. Absent: this hub if it has the app, else the one hub known to show it to the operator. */
-  readonly hub?: string;
-  readonly app: string;
-  /** 1..128 printable ASCII characters. The owner returns the first outcome to every repetition for 10 minutes. */
-  readonly idempotencyKey?: string;
-  /** The call has no side effect, so it may be sent again when a session is lost. */
-  readonly readOnly?: boolean;
-} & (
-  | { readonly method: string; readonly params?: unknown }
-  /** UTF-8 JSON `{"method","params"}`, forwarded byte for byte; must not be changed afterwards. */
-  | { readonly body: Uint8Array }
-);
-
-/** On whose authority, and for how long. */
-export interface CallOptions {
-  readonly caller: Caller;
-  /** The envelope this call arrived in, when it is forwarded for a caller of another hub. */
-  readonly incoming?: Envelope;
-  readonly signal?: AbortSignal;
-  /** Default 60 000. */
-  readonly deadlineMs?: number;
-  /** The params of each progress notification, in order. A throw cancels the call. */
-  onProgress?(params: unknown): void;
-}
-
-/** One other hub, as `fed peers` shows it. */
-export interface PeerStatus {
-  readonly hubId: HubId;
-  readonly name: string;
-  readonly member: boolean;
-  /** The transport that calls take now; undefined when it is not reachable. */
-  readonly path: string | undefined;
-  readonly rttMs: number | undefined;
-  /** Why it is cut off. */
-  readonly cut: FedError | undefined;
 }
 
 /** Routes calls of one hub. */
@@ -157,8 +108,7 @@ class HubRouter implements Router {
   readonly #server: Server;
   readonly #client: Client;
   readonly #catalogue: Catalogue;
-  readonly #members = new Map<HubId, string>();
-  readonly #names = new Map<string, HubId>();
+  readonly #directory: Directory;
   /** Calls this hub's operators have under way. */
   readonly #calls = new Map<Deadline, string>();
 
@@ -179,6 +129,7 @@ class HubRouter implements Router {
       onGuest: options.onGuest?.bind(options),
       onRefused: options.onRefused?.bind(options),
     });
+    this.#directory = new Directory(self, this.#paths);
     this.#execution = new Execution({ revocation, policy: options.policy, audit: options.audit, apps, clock });
     this.#server = new Server({ execution: this.#execution, verifier, revocation, apps, digest, clock });
     this.#client = new Client({
@@ -195,7 +146,7 @@ class HubRouter implements Router {
       client: this.#client,
       clock,
       local: (caller) => this.#server.listed(caller),
-      hubs: () => this.peers(),
+      hubs: () => this.#directory.peers(),
     });
   }
 
@@ -215,14 +166,13 @@ class HubRouter implements Router {
 
   async call(target: CallTarget, options: CallOptions): Promise<unknown> {
     throwIfAborted(options.signal);
-    const { app, idempotencyKey } = target;
-    if (!isAppName(app)) throw malformed("Not an app's name.");
-    if (idempotencyKey !== undefined && !isIdempotencyKey(idempotencyKey)) throw malformed("Not an idempotency key.");
+    checkTarget(target);
     const { caller, signal, deadlineMs = 60_000 } = options;
     const deadline = createDeadline(this.#clock, deadlineMs, signal);
     this.#calls.set(deadline, caller.operator);
     try {
-      const hubId = target.hub === undefined ? await this.#ownerOf(app, options) : this.#resolve(target.hub);
+      const hubId =
+        target.hub === undefined ? await this.#ownerOf(target.app, options) : this.#directory.resolve(target.hub);
       return await (hubId === this.#options.self.hubId
         ? this.#callHere(target, options, deadline)
         : this.#callThere(hubId, target, options, deadline));
@@ -237,14 +187,7 @@ class HubRouter implements Router {
   }
 
   setMembers(members: readonly Member[]): void {
-    const { self } = this.#options;
-    this.#members.clear();
-    this.#names.clear();
-    for (const { hubId, name } of members) {
-      if (hubId === self.hubId) continue;
-      this.#members.set(hubId, name);
-      this.#names.set(name, hubId);
-    }
+    this.#directory.setMembers(members);
     this.#paths.setMembers(members);
   }
 
@@ -261,25 +204,11 @@ class HubRouter implements Router {
   }
 
   paths(hub: string): PathStatus[] {
-    return this.#paths.paths(this.#resolve(hub));
+    return this.#paths.paths(this.#directory.resolve(hub));
   }
 
   peers(): PeerStatus[] {
-    const names = new Map(this.#paths.peers().map(({ hubId, name }) => [hubId, name]));
-    for (const [hubId, name] of this.#members) names.set(hubId, name);
-    return [...names]
-      .map(([hubId, name]) => {
-        const best = this.#paths.best(hubId);
-        return {
-          hubId,
-          name,
-          member: this.#members.has(hubId),
-          path: best?.transport,
-          rttMs: best?.rttMs,
-          cut: this.#paths.cutError(hubId),
-        };
-      })
-      .sort((a, b) => (a.name < b.name ? -1 : 1));
+    return this.#directory.peers();
   }
 
   session(hubId: HubId): Session | undefined {
@@ -288,21 +217,6 @@ class HubRouter implements Router {
 
   listening(): ListenerStatus[] {
     return this.#paths.listening();
-  }
-
-  /** An id before a name, so that no name can shadow a hub. */
-  #resolve(hub: string): HubId {
-    const { self } = this.#options;
-    if (hub === self.hubId || this.#members.has(hub)) return hub;
-    if (this.#paths.best(hub) || this.#paths.cutError(hub)) return hub;
-    if (hub === self.name) return self.hubId;
-    const hubId = this.#names.get(hub);
-    if (hubId !== undefined) return hubId;
-    throw new RouterError({
-      code: "HUB_UNKNOWN",
-      message: "No hub of this cluster has that id or name.",
-      hint: "List the hubs: fed peers",
-    });
   }
 
   async #ownerOf(app: string, { caller, signal }: CallOptions): Promise<HubId> {
@@ -324,7 +238,7 @@ class HubRouter implements Router {
     throw new RouterError({
       code: "APP_AMBIGUOUS",
       message: `${hubs.length} hubs show an app named ${app}.`,
-      hint: `Name the hub too: ${this.#members.get(hubs[0]!) ?? hubs[0]}/${app}`,
+      hint: `Name the hub too: ${this.#directory.nameOf(hubs[0]!)}/${app}`,
     });
   }
 
@@ -391,14 +305,4 @@ class HubRouter implements Router {
     }
     protocol(link.session, stream, header);
   }
-}
-
-function bodyOf(target: CallTarget): Uint8Array {
-  if (!("body" in target)) return encodeBody({ method: target.method, params: target.params });
-  if (target.body.length > limits.bodyBytes) throw bodyTooLarge(target.body.length);
-  return target.body;
-}
-
-function malformed(message: string): RouterError {
-  return new RouterError({ code: "REQUEST_MALFORMED", message });
 }
