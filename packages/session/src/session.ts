@@ -100,7 +100,7 @@ export class LiveSession implements Session, StreamHost {
     this.assemblyBudget = new AssemblyBudget(limits.maxAssemblyBytes);
     this.outbox = new Outbox(connection, limits.maxQueuedFrames, (error) => this.#end(error, false));
     this.#acknowledger = new Acknowledger(this.outbox, init.clock);
-    this.#liveness = new Liveness(this.outbox, init.clock, limits, () => this.#end(unresponsiveError(), true));
+    this.#liveness = new Liveness(this.outbox, init.clock, limits, () => this.#end(unresponsiveError(), false));
     this.#abuse = new AbuseMeter(init.clock, limits.abuseBurst, limits.abusePerSecond);
     this.#nextId = this.role === "initiator" ? 1 : 2;
     this.#lastPeerId = 0;
