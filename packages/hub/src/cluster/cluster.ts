@@ -1,0 +1,270 @@
+/** What an operator does with a cluster: found it, invite to it, join it, look at it, cut somebody off. */
+import { X509Certificate } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join as joinPath } from "node:path";
+import { type Clock, type Connection, type GuestDial, type HubId, type Store, toFedError } from "@fed/core";
+import {
+  acceptJoin,
+  createTokenBook,
+  formatPairingToken,
+  join,
+  nextPeerState,
+  type PeerState,
+  type TokenBook,
+  type TokenRecord,
+} from "@fed/pairing";
+import type { RevocationChecker } from "@fed/revocation";
+import type { PathStatus } from "@fed/router";
+import { dialLanGuest } from "@fed/transport-lan";
+import { createRelayGuestDial, deriveRelayKeys, formatAdmissionKey, type RelayState } from "@fed/transport-relay";
+import { encodePem, verifyLeaf } from "@fed/trust";
+import type { AuditTrail } from "../audit-trail.js";
+import { HubError } from "../errors.js";
+import type { Identity } from "../state/identity.js";
+import type { Federation } from "./federation.js";
+import type { Membership } from "./membership.js";
+import { pause } from "../pause.js";
+import { connectRelay } from "./relay-socket.js";
+
+const defaultInviteMs = 10 * 60_000;
+/** How long `join` waits for the first session as a member. */
+const firstSessionMs = 10_000;
+
+/** One member as `fed peers` shows it. */
+export interface Peer {
+  readonly hubId: HubId;
+  readonly name: string;
+  readonly roles: readonly string[];
+  readonly state: PeerState;
+  /** The transport that reaches it now. */
+  readonly path: string | undefined;
+  readonly rttMs: number | undefined;
+  /** What it last announced that it holds. */
+  readonly holds: { readonly manifest: number; readonly revocations: number; readonly atMs: number } | undefined;
+}
+
+/** What `fed cluster status` shows. */
+export interface ClusterStatus {
+  readonly name: string;
+  readonly clusterId: string;
+  readonly manifestVersion: number;
+  readonly manifestExpiresAtMs: number;
+  readonly authority: { readonly threshold: number; readonly keys: number; readonly held: boolean };
+  readonly members: readonly { readonly hubId: HubId; readonly name: string; readonly roles: readonly string[] }[];
+  readonly leafExpiresAtMs: number;
+  readonly revocations: number;
+  /** What a relay's operator must admit: `fedrelay1.…`. */
+  readonly relayAdmissionKey: string;
+  readonly relays: readonly RelayState[];
+  readonly lan: { readonly addresses: readonly string[]; readonly discovery: string } | undefined;
+}
+
+/** What a cluster works on. */
+export interface ClusterOptions {
+  readonly identity: Identity;
+  readonly membership: Membership;
+  readonly store: Store;
+  readonly audit: AuditTrail;
+  readonly clock: Clock;
+  /** What is revoked in the cluster this hub is in. @throws {HubError} NOT_IN_CLUSTER. */
+  readonly revocation: () => Promise<RevocationChecker>;
+  /** The federation in force; a new one after joining. */
+  readonly federation: () => Federation;
+  /** Builds the federation anew, now as a member. */
+  readonly refederate: () => Promise<void>;
+  readonly lanEnabled: boolean;
+  readonly relays: readonly string[];
+}
+
+/** See the module header. */
+export class Cluster {
+  readonly #options: ClusterOptions;
+  readonly #tokens: TokenBook;
+  readonly #states = new Map<HubId, PeerState>();
+
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+    this.#tokens = createTokenBook({ store: options.store, clock: options.clock });
+  }
+
+  /** Founds a cluster with this hub as its first member and only authority. @throws {HubError} ALREADY_IN_CLUSTER. */
+  async create(options: { readonly name: string }): Promise<void> {
+    const { membership, audit, relays, refederate } = this.#options;
+    await membership.create({ name: options.name, relays });
+    audit.note({ type: "cluster.created", cluster: membership.clusterId, name: options.name });
+    await refederate();
+  }
+
+  /**
+   * A single-use pairing token, shown once.
+   * @throws {HubError} NOT_THE_AUTHORITY, NO_INVITE_ADDRESS when a guest could reach this hub in no way.
+   */
+  async invite(options: { readonly ttlMs?: number; readonly roles?: readonly string[] } = {}): Promise<{ token: string; record: TokenRecord }> {
+    const { membership, audit, clock } = this.#options;
+    membership.authoritySigner();
+    const ttlMs = options.ttlMs ?? defaultInviteMs;
+    const { lan, relay } = this.#options.federation();
+    const hints = [...(lan?.guestAddresses(clock.nowMs() + ttlMs) ?? []), ...(relay?.guestAddresses(clock.nowMs() + ttlMs) ?? [])];
+    if (hints.length === 0) {
+      throw new HubError({ code: "NO_INVITE_ADDRESS", message: "Nobody could reach this hub to join.", hint: "Start it with `fed up --lan`, or with `--relay URL` and a relay that is up." });
+    }
+    const { record, secret } = await this.#tokens.issue({ ttlMs, roles: options.roles });
+    audit.note({ type: "invite.issued", token: record.id, expiresAtMs: record.expiresAtMs });
+    return { token: formatPairingToken({ secret, pin: membership.pin, hints: hints.slice(0, 8) }), record };
+  }
+
+  /**
+   * Redeems a pairing token and becomes a member with keys this hub made itself.
+   * Resolves after the first session as a member, or after 10 s without one.
+   */
+  async join(token: string, options: { readonly signal?: AbortSignal } = {}): Promise<{ via: string; connected: boolean }> {
+    const { identity, membership, audit, clock, refederate, lanEnabled } = this.#options;
+    if (membership.joined) throw new HubError({ code: "ALREADY_IN_CLUSTER", message: "This hub is in a cluster already.", hint: "See `fed cluster status`." });
+    const dials: Record<string, GuestDial> = { relay: createRelayGuestDial({ connect: connectRelay, clock }) };
+    if (lanEnabled) dials.lan = dialLanGuest;
+    const hint = await join(token, {
+      dials,
+      hubId: identity.hubId,
+      name: identity.name,
+      key: identity.leafKey,
+      noiseKey: identity.noiseKey.publicKey,
+      verifyIssuer: (leaf, ca) => {
+        verifyLeaf(leaf, { cas: [ca], clusterId: clusterIdOfLeaf(leaf), atMs: clock.nowMs() });
+      },
+      accept: async (welcome, pin) => {
+        await membership.accept(welcome, pin);
+        if (welcome.revocations !== null) await (await this.#options.revocation()).adopt(welcome.revocations, membership.current);
+      },
+      clock,
+      signal: options.signal,
+    });
+    audit.note({ type: "cluster.joined", cluster: membership.clusterId });
+    await refederate();
+    return { via: hint.slice(0, hint.indexOf(":")), connected: await this.#firstSession() };
+  }
+
+  /** Speaks the issuer's part with somebody who connected to join. */
+  async welcome(connection: Connection): Promise<void> {
+    const { membership, audit, clock } = this.#options;
+    try {
+      const revocation = await this.#options.revocation();
+      const { request, token } = await acceptJoin(connection, {
+        tokens: this.#tokens,
+        admit: (candidate) => membership.admit(candidate),
+        enroll: async (candidate) => {
+          this.#advance(candidate.hubId, "token-redeemed");
+          const welcome = await membership.enroll(candidate);
+          this.#advance(candidate.hubId, "manifest-lists-it");
+          return { ...welcome, revocations: revocation.signed() ?? null };
+        },
+        clock,
+      });
+      audit.note({ type: "member.joined", hub: request.hubId, name: request.name, token: token.id });
+    } catch (cause) {
+      const { code } = toFedError(cause);
+      audit.note({ type: "join.refused", from: connection.remoteAddress, code });
+    }
+  }
+
+  /** A session with `hubId` came up or was lost. */
+  sessionChanged(hubId: HubId, up: boolean): void {
+    this.#advance(hubId, up ? "session-up" : "session-lost");
+  }
+
+  /** The hub is out for good. */
+  markRevoked(hubId: HubId): void {
+    this.#states.set(hubId, "revoked");
+  }
+
+  /** A pairing token was revoked. */
+  async closeToken(id: string): Promise<void> {
+    await this.#tokens.close(id);
+  }
+
+  /** All other members and where they stand. */
+  peers(): Peer[] {
+    const { membership } = this.#options;
+    if (!membership.joined) return [];
+    const { router, sync, revocation } = this.#options.federation();
+    const reachable = new Map(router.peers().map((peer) => [peer.hubId, peer]));
+    return membership.others.map((member) => {
+      const revoked = revocation?.isRevoked("hub", member.hubId) !== undefined;
+      const live = reachable.get(member.hubId);
+      return {
+        hubId: member.hubId,
+        name: member.name,
+        roles: member.roles,
+        state: revoked ? "revoked" : this.#stateOf(member.hubId),
+        path: revoked ? undefined : live?.path,
+        rttMs: revoked ? undefined : live?.rttMs,
+        holds: sync.peers.get(member.hubId),
+      };
+    });
+  }
+
+  /** Every way to a hub, and why. @throws {HubError} HUB_UNKNOWN. */
+  paths(hub: string): PathStatus[] {
+    return this.#options.federation().router.paths(this.#options.membership.resolve(hub).hubId);
+  }
+
+  /** @throws {HubError} NOT_IN_CLUSTER. */
+  status(): ClusterStatus {
+    const { membership } = this.#options;
+    const { manifest, clusterId } = membership.current;
+    const { lan, relay, router, revocation } = this.#options.federation();
+    return {
+      name: manifest.cluster.name,
+      clusterId,
+      manifestVersion: manifest.version,
+      manifestExpiresAtMs: manifest.expiresAt * 1000,
+      authority: { threshold: manifest.authority.threshold, keys: manifest.authority.keys.length, held: membership.isAuthority },
+      members: manifest.members.map(({ hubId, name, roles }) => ({ hubId, name, roles })),
+      leafExpiresAtMs: membership.leaf.notAfterMs,
+      revocations: revocation?.size ?? 0,
+      relayAdmissionKey: formatAdmissionKey(deriveRelayKeys(membership.clusterKey).admissionPublicKey),
+      relays: relay?.relayStates ?? [],
+      lan: lan && {
+        addresses: router.listening().find(({ transport }) => transport === "lan")?.addresses ?? [],
+        discovery: lan.discoveryState().status,
+      },
+    };
+  }
+
+  /** Writes the cluster's public documents into `directory`, for foreign tools; never a private key. */
+  exportPublic(directory: string): string[] {
+    const { membership } = this.#options;
+    mkdirSync(directory, { recursive: true });
+    const files: Readonly<Record<string, string>> = {
+      "ca.pem": membership.cas.map((ca) => encodePem(ca, "CERTIFICATE")).join(""),
+      "leaf.pem": encodePem(membership.leaf.der, "CERTIFICATE"),
+      "manifest.json": `${JSON.stringify(membership.current.signed, undefined, 2)}\n`,
+    };
+    for (const [name, text] of Object.entries(files)) writeFileSync(joinPath(directory, name), text);
+    return Object.keys(files).map((name) => joinPath(directory, name));
+  }
+
+  #stateOf(hubId: HubId): PeerState {
+    return this.#states.get(hubId) ?? "enrolled";
+  }
+
+  #advance(hubId: HubId, event: Parameters<typeof nextPeerState>[1]): void {
+    const before = event === "token-redeemed" ? "proposed" : this.#stateOf(hubId);
+    if (before !== "revoked") this.#states.set(hubId, nextPeerState(before, event));
+  }
+
+  async #firstSession(): Promise<boolean> {
+    const { clock } = this.#options;
+    const deadline = clock.monotonicMs() + firstSessionMs;
+    while (clock.monotonicMs() < deadline) {
+      if (this.#options.federation().router.peers().some((peer) => peer.path !== undefined)) return true;
+      await pause(clock, 20);
+    }
+    return false;
+  }
+}
+
+/** The cluster that a leaf claims to belong to; verifying it against the pinned CA is what makes it true. */
+function clusterIdOfLeaf(leaf: Uint8Array): string {
+  const names = new X509Certificate(leaf).subjectAltName ?? "";
+  return /URI:spiffe:\/\/([a-z2-7]{52})\/hub\//.exec(names)?.[1] ?? "";
+}

@@ -1,0 +1,131 @@
+/**
+ * Keeping members in step: one `sync` stream per session, on which both sides announce what they hold and send what
+ * the other lacks. Announcements are sent at once on every change, so news crosses a live cluster in one round trip.
+ *
+ * ```
+ * {"manifest":<version>,"revocations":<number>}     announcement
+ * {"manifests":[<signed>…]}                         the versions after the one the peer announced
+ * {"revocationList":<signed>}                       a larger list than the peer announced
+ * ```
+ */
+import { encodeUtf8, type FedError, type HubId, parseJson, type Session, type Stream, toFedError } from "@fed/core";
+import { HubError } from "../errors.js";
+
+const maxMessageBytes = 4 * 1024 * 1024;
+/** One message; larger catch-ups take several rounds. */
+const maxManifestsPerMessage = 64;
+
+/** What a peer last said it holds. */
+export interface PeerHeads {
+  readonly manifest: number;
+  readonly revocations: number;
+  /** When it said so, Unix milliseconds. */
+  readonly atMs: number;
+}
+
+/** The documents that are kept in step. */
+export interface SyncedState {
+  heads(): { readonly manifest: number; readonly revocations: number };
+  manifestsAfter(version: number): readonly unknown[];
+  revocationList(): unknown;
+  adoptManifests(signed: readonly unknown[]): Promise<unknown>;
+  adoptRevocationList(signed: unknown): Promise<unknown>;
+}
+
+/** Options of {@link createSync}. */
+export interface SyncOptions {
+  readonly state: SyncedState;
+  readonly nowMs: () => number;
+  /** A peer sent what does not verify. */
+  readonly onRefused: (peer: HubId, error: FedError) => void;
+}
+
+/** Runs the sync streams of all sessions. */
+export interface Sync {
+  /** Opens the stream on a session this hub dialled. */
+  start(session: Session): void;
+  /** Serves a stream that a peer opened. */
+  serve(session: Session, stream: Stream): void;
+  /** Tells every peer what this hub holds now. */
+  announce(): void;
+  /** What each connected peer last announced. */
+  readonly peers: ReadonlyMap<HubId, PeerHeads>;
+}
+
+/** OPEN header of a sync stream. */
+export const syncHeader: Uint8Array = encodeUtf8('{"k":"sync","v":1}');
+
+/** See {@link Sync}. */
+export function createSync({ state, nowMs, onRefused }: SyncOptions): Sync {
+  const live = new Map<Stream, HubId>();
+  const peers = new Map<HubId, PeerHeads>();
+
+  const send = (stream: Stream, message: object) => stream.send(encodeUtf8(JSON.stringify(message))).catch(() => {});
+
+  async function run(session: Session, stream: Stream): Promise<void> {
+    const peer = session.peer.hubId;
+    live.set(stream, peer);
+    void send(stream, state.heads());
+    try {
+      for (;;) {
+        const bytes = await stream.receive();
+        if (!bytes) return;
+        await handle(peer, stream, parseJson(bytes, { maxBytes: maxMessageBytes }) as Record<string, unknown>);
+      }
+    } catch (cause) {
+      const error = toFedError(cause);
+      if (error.code !== "CLOSED") onRefused(peer, error);
+      stream.reset(error);
+    } finally {
+      live.delete(stream);
+      if (![...live.values()].includes(peer)) peers.delete(peer);
+    }
+  }
+
+  /** The manifest first: a list may be signed by an authority that only the newer manifest names. */
+  async function sendMissing(stream: Stream, theirs: { readonly manifest: number; readonly revocations: number }): Promise<void> {
+    const mine = state.heads();
+    if (mine.manifest > theirs.manifest) {
+      await send(stream, { manifests: state.manifestsAfter(theirs.manifest).slice(0, maxManifestsPerMessage) });
+    }
+    if (mine.revocations > theirs.revocations) await send(stream, { revocationList: state.revocationList() });
+  }
+
+  async function handle(peer: HubId, stream: Stream, message: Record<string, unknown>): Promise<void> {
+    if (Number.isSafeInteger(message.manifest) && Number.isSafeInteger(message.revocations)) {
+      const theirs = { manifest: message.manifest as number, revocations: message.revocations as number };
+      peers.set(peer, { ...theirs, atMs: nowMs() });
+      await sendMissing(stream, theirs);
+      const mine = state.heads();
+      // Saying what this hub holds is how it asks for what the peer holds beyond that.
+      if (mine.manifest < theirs.manifest || mine.revocations < theirs.revocations) void send(stream, mine);
+      return;
+    }
+    if (Array.isArray(message.manifests)) {
+      if (message.manifests.length > maxManifestsPerMessage) throw invalid("Too many manifests in one message.");
+      await state.adoptManifests(message.manifests);
+    } else if (message.revocationList !== undefined) {
+      await state.adoptRevocationList(message.revocationList);
+    } else {
+      throw invalid("An unknown sync message.");
+    }
+    void send(stream, state.heads());
+  }
+
+  return {
+    start: (session) => void run(session, session.open(syncHeader, { priority: "control" })),
+    serve: (session, stream) => void run(session, stream),
+    announce() {
+      for (const [stream, peer] of live) {
+        const theirs = peers.get(peer);
+        if (theirs) void sendMissing(stream, theirs).then(() => send(stream, state.heads()));
+        else void send(stream, state.heads());
+      }
+    },
+    peers,
+  };
+}
+
+function invalid(message: string): HubError {
+  return new HubError({ code: "REQUEST_INVALID", message });
+}

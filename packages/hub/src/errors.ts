@@ -1,0 +1,33 @@
+/** What can go wrong in a hub, beyond what its rooms report themselves. */
+import { FedError } from "@fed/core";
+
+/** Codes of {@link HubError}. */
+export type HubErrorCode =
+  | "ALREADY_IN_CLUSTER"
+  | "APP_CONFIG_INVALID"
+  | "APP_START_FAILED"
+  | "APP_UNAVAILABLE"
+  | "APP_UNKNOWN"
+  | "HTTP_PORT_IN_USE"
+  | "HUB_UNKNOWN"
+  | "METHOD_NOT_SUPPORTED"
+  | "NAME_TAKEN"
+  | "NOT_IN_CLUSTER"
+  | "NOT_THE_AUTHORITY"
+  | "NO_INVITE_ADDRESS"
+  | "OPERATOR_UNKNOWN"
+  | "OUTCOME_UNKNOWN"
+  | "REQUEST_INVALID"
+  | "RESULT_TOO_LARGE"
+  | "SCOPE_MISSING"
+  | "SELF_REVOCATION"
+  | "STATE_CORRUPT"
+  | "STATE_EXISTS"
+  | "STATE_LOCKED"
+  | "STATE_MISSING"
+  | "STATE_UNWRITABLE"
+  | "TOOL_FAILED"
+  | "UNAUTHENTICATED";
+
+/** Thrown by `@fed/hub`. */
+export class HubError extends FedError<HubErrorCode> {}

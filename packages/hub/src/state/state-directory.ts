@@ -1,0 +1,120 @@
+/** A hub's state directory: mode 0700, one running hub at a time, secrets in files of mode 0600. */
+import { chmodSync, closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { HubError } from "../errors.js";
+
+/** Names of the secrets a hub keeps, each its own file under `keys/`. */
+export type SecretName = "leaf" | "noise" | "audit" | "ca" | "authority" | "cluster";
+
+/** A directory this process may use. */
+export interface StateDirectory {
+  readonly path: string;
+  file(...parts: string[]): string;
+  /** The secret's bytes, or undefined when there is none. */
+  readSecret(name: SecretName): Uint8Array | undefined;
+  /** Written whole or not at all, mode 0600. */
+  writeSecret(name: SecretName, bytes: Uint8Array): void;
+  /** @throws {HubError} STATE_LOCKED when another process runs this hub. */
+  lock(): void;
+  /** Idempotent. */
+  unlock(): void;
+}
+
+/**
+ * Opens `path`, creating it when `create` is set.
+ * @throws {HubError} STATE_MISSING, STATE_UNWRITABLE.
+ */
+export function openStateDirectory(path: string, options: { readonly create?: boolean } = {}): StateDirectory {
+  try {
+    if (options.create) mkdirSync(join(path, "keys"), { recursive: true, mode: 0o700 });
+    else if (!existsSync(join(path, "keys"))) {
+      throw new HubError({ code: "STATE_MISSING", message: `There is no hub in ${path}.`, hint: "Make one with `fed init`." });
+    }
+    if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o700);
+  } catch (cause) {
+    throw stateError(cause, path);
+  }
+  const lockFile = join(path, "lock");
+  let locked = false;
+
+  return {
+    path,
+    file: (...parts) => join(path, ...parts),
+    readSecret(name) {
+      const file = join(path, "keys", name);
+      try {
+        return existsSync(file) ? Uint8Array.from(readFileSync(file)) : undefined;
+      } catch (cause) {
+        throw stateError(cause, path);
+      }
+    },
+    writeSecret(name, bytes) {
+      const file = join(path, "keys", name);
+      try {
+        writeDurably(`${file}.new`, bytes);
+        renameSync(`${file}.new`, file);
+      } catch (cause) {
+        throw stateError(cause, path);
+      }
+    },
+    lock() {
+      for (let attempt = 0; ; attempt++) {
+        try {
+          writeFileSync(lockFile, `${process.pid}\n`, { flag: "wx", mode: 0o600 });
+          locked = true;
+          return;
+        } catch (cause) {
+          if ((cause as NodeJS.ErrnoException).code !== "EEXIST" || attempt === 1) {
+            if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw stateError(cause, path);
+          }
+          const owner = Number.parseInt(readFileSync(lockFile, "utf8"), 10);
+          if (isRunning(owner) || attempt === 1) {
+            throw new HubError({
+              code: "STATE_LOCKED",
+              message: `Process ${owner} is running the hub in ${path}.`,
+              hint: "Stop it first, or name another directory with --dir.",
+            });
+          }
+          rmSync(lockFile, { force: true });
+        }
+      }
+    },
+    unlock() {
+      if (locked) rmSync(lockFile, { force: true });
+      locked = false;
+    },
+  };
+}
+
+function writeDurably(file: string, bytes: Uint8Array): void {
+  const descriptor = openSync(file, "w", 0o600);
+  try {
+    writeFileSync(descriptor, bytes);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function isRunning(pid: number): boolean {
+  if (!Number.isInteger(pid) || pid <= 0 || pid === process.pid) return pid === process.pid;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (cause) {
+    return (cause as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+function stateError(cause: unknown, path: string): HubError {
+  if (cause instanceof HubError) return cause;
+  const { code, message } = cause as NodeJS.ErrnoException;
+  const full = code === "ENOSPC" || code === "EDQUOT";
+  return new HubError({
+    code: "STATE_UNWRITABLE",
+    message: full ? `There is no space left for ${path}.` : `The state directory ${path} cannot be used: ${message}`,
+    hint: full ? "Free disk space." : "Check its owner and mode, or name another directory with --dir.",
+    retryable: full,
+    cause,
+  });
+}
