@@ -1,6 +1,8 @@
+import { type Connection, randomBytes, type Session, type Stream, type Transport } from "@fed/core";
+import { openMemorySession } from "@fed/core/memory";
 import { expectCode } from "@fed/core/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createFleet, type Fleet, type Hub, TestError } from "./fleet.js";
+import { createFleet, type Fleet, type Hub, identityOf, TestError } from "./fleet.js";
 
 let fleet: Fleet;
 beforeEach(() => {
@@ -192,6 +194,57 @@ describe("paths", () => {
     expect(a.events).toEqual([]);
     expect(b.events).toEqual([]);
     expect(a.router.paths("beta")[0]!.why).toContain("NOT_WELCOME");
+  });
+});
+
+describe("a second session of the same hub", () => {
+  /** A hub without a router: it answers probes and nothing else. */
+  async function sessionOf(connection: Connection, epoch = randomBytes(16)): Promise<Session> {
+    const handler = {
+      async stream(stream: Stream) {
+        await stream.send((await stream.receive())!, { end: true });
+      },
+    };
+    return openMemorySession(connection, { handler, epoch, clock: fleet.clock });
+  }
+
+  async function dialledByAlpha(): Promise<[Hub, Session, Transport]> {
+    const a = fleet.hub("alpha");
+    await a.router.start();
+    const accepted = Promise.withResolvers<Session>();
+    const beta = fleet.lan.transport({ identity: identityOf("beta"), name: "lan" });
+    await beta.listen({ connection: (connection) => accepted.resolve(sessionOf(connection)) });
+    await fleet.until(() => a.events.includes("up beta"));
+    return [a, await accepted.promise, beta];
+  }
+
+  it("with a new epoch means that it restarted: the old one is closed at once", async () => {
+    const [a, old, beta] = await dialledByAlpha();
+    const now = await sessionOf(await beta.dial(a.identity.hubId));
+    expect(await old.closed).toMatchObject({ code: "PATH_REPLACED" });
+    await fleet.until(() => a.router.session(identityOf("beta").hubId)?.role === "responder");
+    expect(now.role).toBe("initiator");
+  });
+
+  it("takes over when the one that ought to stay is silent", async () => {
+    const epoch = randomBytes(16);
+    const a = fleet.hub("alpha");
+    await a.router.start();
+    let silent = false;
+    const beta = fleet.lan.transport({ identity: identityOf("beta"), name: "lan" });
+    await beta.listen({
+      connection: (connection) =>
+        void openMemorySession(connection, {
+          handler: { stream: async (stream) => silent || stream.send((await stream.receive())!, { end: true }) },
+          epoch,
+          clock: fleet.clock,
+        }),
+    });
+    await fleet.until(() => a.events.includes("up beta"));
+    silent = true;
+    await sessionOf(await beta.dial(a.identity.hubId), epoch);
+    await fleet.until(() => a.router.session(identityOf("beta").hubId)?.role === "responder", 500);
+    expect(a.router.paths(identityOf("beta").hubId)).toMatchObject([{ state: "confirmed", best: true }]);
   });
 });
 
