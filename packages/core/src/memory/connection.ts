@@ -72,7 +72,7 @@ export class MemoryConnection implements Connection {
   #inbox: Item[] = [];
   #paused = false;
   #delivering = false;
-  /** Nothing more comes in: closed here. */
+  /** Nothing more comes in, and `closed` has been reported or is about to be. */
   #receiveEnded = false;
   #result: { readonly error: FedError | undefined } | undefined;
 
@@ -90,9 +90,9 @@ export class MemoryConnection implements Connection {
     this.#other = other;
   }
 
-  /** Whether `closed` has been or is about to be reported. */
+  /** Whether this end is done. */
   get over(): boolean {
-    return this.#result !== undefined;
+    return this.#receiveEnded;
   }
 
   start(handler: ConnectionHandler): void {
@@ -143,7 +143,7 @@ export class MemoryConnection implements Connection {
   }
 
   close(error?: FedError): void {
-    if (this.#receiveEnded || this.#result) return;
+    if (this.#receiveEnded) return;
     if (error) this.fail(error);
     else this.#endHere(undefined);
     this.#transmit({ closed: error && lostError() });
@@ -151,7 +151,7 @@ export class MemoryConnection implements Connection {
 
   /** Ends this end at once with `error`; what was under way is lost and the other end hears nothing. */
   fail(error: FedError): void {
-    if (this.#receiveEnded || this.#result) return;
+    if (this.#receiveEnded) return;
     this.#outgoing = [];
     this.#endHere(error);
   }
@@ -183,7 +183,7 @@ export class MemoryConnection implements Connection {
   }
 
   #arrive(item: Item): void {
-    if (this.#receiveEnded || this.#result) return;
+    if (this.#receiveEnded) return;
     this.#inbox.push(item);
     if ("closed" in item) this.#endSending();
     this.#deliver();
@@ -230,7 +230,6 @@ export class MemoryConnection implements Connection {
   }
 
   #finish(error: FedError | undefined): void {
-    if (this.#result) return;
     this.#result = { error };
     this.#handler?.closed(error);
   }

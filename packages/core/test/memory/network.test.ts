@@ -122,13 +122,32 @@ describe("time", () => {
     expect(far.closedCount()).toBe(1);
   });
 
-  it("a dial on its way is cancelled at once", async () => {
+  it("a dial on its way is cancelled at once, on either half of it", async () => {
+    for (const elapsedMs of [0, 500, 1500]) {
+      const clock = createTestClock();
+      const network = createMemoryNetwork({ clock, latencyMs: 1000 });
+      let connections = 0;
+      await network.transport({ identity: identityOf("b") }).listen({ connection: () => connections++ });
+      const controller = new AbortController();
+      const dialled = network.transport({ identity: identityOf("a") }).dial("hub-b", { signal: controller.signal });
+      await clock.advance(elapsedMs);
+      controller.abort();
+      await expectCode(dialled, "ABORTED");
+      await clock.advance(5000);
+      expect(connections).toBe(0);
+    }
+  });
+
+  it("a listener that is replaced on the way is not the one that was judged", async () => {
     const clock = createTestClock();
-    const network = createMemoryNetwork({ clock, latencyMs: 1000 });
-    const controller = new AbortController();
-    const dialled = network.transport({ identity: identityOf("a") }).dial("hub-b", { signal: controller.signal });
-    controller.abort();
-    await expectCode(dialled, "ABORTED");
+    const network = createMemoryNetwork({ clock, latencyMs: 10 });
+    const first = await network.transport({ identity: identityOf("b"), address: "x" }).listen({ connection() {} });
+    const dialled = expectCode(network.transport({ identity: identityOf("a") }).dial("x"), "UNREACHABLE");
+    await clock.advance(10);
+    await first.close();
+    await network.transport({ identity: identityOf("c"), address: "x" }).listen({ connection() {} });
+    await clock.advance(10);
+    await dialled;
   });
 });
 

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import {
   createMemoryNetwork,
   createMemorySessionPair,
@@ -54,6 +55,21 @@ describe("openMemorySession", () => {
     network.drop("hub-a", "hub-b", new CoreError({ code: "UNREACHABLE", message: "Gone." }));
     await Promise.all(failing);
     expect(await session.closed).toMatchObject({ code: "UNREACHABLE" });
+  });
+
+  it("lets go of a signal once the stream or the ping is over", async () => {
+    const { dialled, accepted } = await dial();
+    const [session] = await Promise.all([
+      openMemorySession(dialled, { handler: { stream() {} } }),
+      openMemorySession(accepted, { handler: { stream: (stream) => stream.end() } }),
+    ]);
+    const { signal } = new AbortController();
+    const stream = session.open(new Uint8Array(0), { signal });
+    expect(getEventListeners(signal, "abort").length).toBe(1);
+    stream.end();
+    await stream.closed;
+    await session.ping({ signal });
+    expect(getEventListeners(signal, "abort").length).toBe(0);
   });
 
   it("ends a session whose peer sends what is no frame", async () => {
