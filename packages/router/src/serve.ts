@@ -111,11 +111,18 @@ export class Server {
       controller,
       progress(notification) {
         if (queued >= limits.progressQueue || controller.signal.aborted) return;
+        let frame: Uint8Array;
+        try {
+          frame = encodeProgress(notification);
+        } catch {
+          // Progress may be lost; it must not break the app that reports it.
+          return;
+        }
         queued++;
         const sent = () => {
           queued--;
         };
-        stream.send(encodeProgress(notification)).then(sent, sent);
+        stream.send(frame).then(sent, sent);
       },
     });
   }

@@ -1,7 +1,8 @@
-import { type Connection, randomBytes, type Session, type Stream, type Transport } from "@fed/core";
+import { type Candidate, type Connection, randomBytes, type Session, type Stream, type Transport } from "@fed/core";
 import { openMemorySession } from "@fed/core/memory";
 import { expectCode } from "@fed/core/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { limits } from "../src/index.js";
 import { createFleet, type Fleet, type Hub, identityOf, TestError } from "./fleet.js";
 
 let fleet: Fleet;
@@ -130,6 +131,103 @@ describe("paths", () => {
     a.router.setMembers([{ ...b.identity, addresses: [{ transport: "lan", address: c.identity.hubId }] }]);
     await fleet.until(() => a.router.paths("beta")[0]?.state === "dead");
     expect(a.router.paths("beta")[0]!.why).toContain("UNEXPECTED_PEER");
+  });
+
+  it("to two addresses of one hub become one session", async () => {
+    const [a, b] = [fleet.hub("alpha"), fleet.hub("beta")];
+    await b.router.start();
+    let accepted = 0;
+    const transport = fleet.lan.transport({ identity: a.identity, address: "alpha", name: "lan" });
+    const { dial } = transport;
+    transport.dial = (address, options) => {
+      accepted++;
+      return dial(address.replace(/^.*@/, ""), options);
+    };
+    const dialling = fleet.hub("alpha", { transports: [transport] });
+    const addresses = ["v4@", "v6@"].map((prefix) => ({ transport: "lan", address: prefix + b.identity.hubId }));
+    dialling.router.setMembers([{ ...b.identity, addresses }]);
+    await fleet.until(() => dialling.events.length > 0 && b.events.length > 0);
+    await fleet.clock.advance(5000);
+    expect(accepted).toBe(2);
+    expect([dialling.events, b.events]).toEqual([["up beta"], ["up alpha"]]);
+    const [first] = dialling.router.paths("beta");
+    expect(first).toMatchObject({ state: "confirmed", best: true, sinceMs: fleet.clock.nowMs() - 5000 });
+  });
+
+  it("that were seen again are dialled before their pause is over, but not more than once in 5 s", async () => {
+    const dials: number[] = [];
+    const sightings: ((candidate: Candidate) => void)[] = [];
+    const b = fleet.hub("beta");
+    const a = fleet.hub("alpha", {
+      transports: [
+        {
+          name: "lan",
+          preference: 10,
+          async dial() {
+            dials.push(fleet.clock.monotonicMs());
+            throw new TestError({ code: "UNREACHABLE", message: "Nobody." });
+          },
+          listen: async () => ({ addresses: [], close: async () => {}, [Symbol.asyncDispose]: async () => {} }),
+          discover(onCandidate) {
+            sightings.push(onCandidate);
+            return { close: async () => {}, [Symbol.asyncDispose]: async () => {} };
+          },
+        },
+      ],
+    });
+    await a.router.start();
+    const see = (present: boolean, address = "1.2.3.4") =>
+      sightings[0]!({ transport: "lan", address, hubId: b.identity.hubId, source: "mdns", present });
+    see(true);
+    await fleet.clock.advance(100_000);
+    const before = dials.length;
+    const pause = fleet.clock.monotonicMs() - dials.at(-1)!;
+    await fleet.clock.advance(Math.max(0, 5000 - pause));
+    see(true);
+    see(true);
+    await fleet.clock.advance(0);
+    see(true);
+    await fleet.clock.advance(1000);
+    expect(dials.length).toBe(before + 1);
+    see(false);
+    await fleet.clock.advance(60_000);
+    expect(dials.length).toBe(before + 1);
+    a.router.setMembers([{ ...b.identity, addresses: [] }]);
+    expect(a.router.paths("beta")).toEqual([]);
+  });
+
+  it("that discovery invents are bounded, and make room for new ones once they have failed", async () => {
+    const sightings: ((candidate: Candidate) => void)[] = [];
+    const b = fleet.hub("beta");
+    const tried = new Set<string>();
+    const a = fleet.hub("alpha", {
+      transports: [
+        {
+          name: "lan",
+          preference: 10,
+          async dial(address) {
+            tried.add(address);
+            throw new TestError({ code: "UNREACHABLE", message: "Nobody." });
+          },
+          listen: async () => ({ addresses: [], close: async () => {}, [Symbol.asyncDispose]: async () => {} }),
+          discover(onCandidate) {
+            sightings.push(onCandidate);
+            return { close: async () => {}, [Symbol.asyncDispose]: async () => {} };
+          },
+        },
+      ],
+    });
+    await a.router.start();
+    const see = (address: string) => sightings[0]!({ transport: "lan", address, source: "mdns", present: true });
+    for (let i = 0; i < 1000; i++) see(`false-${i}`);
+    await fleet.clock.advance(0);
+    expect(tried.size).toBe(limits.discovered);
+    see("true");
+    await fleet.clock.advance(0);
+    expect(tried).toContain("true");
+    a.router.setMembers([{ ...b.identity, addresses: [{ transport: "lan", address: "member" }] }]);
+    await fleet.clock.advance(0);
+    expect(tried).toContain("member");
   });
 
   it("dial at most eight at once", async () => {

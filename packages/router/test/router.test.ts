@@ -1,7 +1,7 @@
 import { encodeUtf8 } from "@fed/core";
 import { expectCode } from "@fed/core/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { RemoteError } from "../src/index.js";
+import { limits, RemoteError } from "../src/index.js";
 import { createFleet, type Fleet, type Hub } from "./fleet.js";
 
 let fleet: Fleet;
@@ -152,6 +152,8 @@ describe("call", () => {
   it("brings progress in order, before the result", async () => {
     const [a, b] = await twoHubs();
     b.apps.set("echo", (_request, { progress }) => {
+      progress("x".repeat(limits.progressBytes));
+      progress(1n);
       for (let i = 0; i < 100; i++) progress({ progress: i });
       return "done";
     });
