@@ -162,6 +162,7 @@ export function createOrderedChannel(options: OrderedChannelOptions): OrderedCha
   }
 
   function acknowledgeSoon(bytes: number): void {
+    if (stopped) return;
     receivedSinceAck += bytes;
     if (receivedSinceAck >= ackEveryBytes) acknowledge();
     else ackTimer ??= clock.setTimer(ackDelayMs, acknowledge);

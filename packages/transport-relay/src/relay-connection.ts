@@ -71,6 +71,7 @@ export class RelayConnection implements Connection {
   #state: "opening" | "open" | "closing" | "closed" = "opening";
   #handler: ConnectionHandler | undefined;
   #ended: { error: FedError | undefined } | undefined;
+  #closedByPeer: { error: FedError | undefined } | undefined;
   #toldEnd = false;
   #paused = false;
   #delivering = false;
@@ -168,6 +169,11 @@ export class RelayConnection implements Connection {
   }
 
   close(error?: FedError): void {
+    if (this.#closedByPeer !== undefined) {
+      // The reader wants nothing more of what is still to be delivered.
+      this.#pending.length = 0;
+      this.#end(error ?? this.#closedByPeer.error);
+    }
     if (this.#state === "closed" || this.#state === "closing") return;
     if (error !== undefined) {
       this.#fail(error);
@@ -205,21 +211,23 @@ export class RelayConnection implements Connection {
     this.#channel.sendNow(recordType.accept, new Uint8Array(0));
   }
 
-  /** Nothing more can come or go: the path is gone. */
+  /** Nothing more can come or go: the path is gone. What was not delivered yet is dropped. */
   lost(error: FedError | undefined): void {
     if (this.#state === "closed") return;
     const opening = this.#state === "opening";
-    this.#state = "closed";
-    this.#channel.stop();
-    this.#rejectDrainers();
+    this.#stop();
+    this.#pending.length = 0;
     this.#end(error);
-    this.#options.finished();
     if (opening) this.#options.confirmed(error ?? closed());
   }
 
   /** Tells the other side why, and is over at once. */
   #fail(error: FedError): void {
-    if (this.#state === "closed") return;
+    if (this.#state === "closed") {
+      this.#pending.length = 0;
+      this.#end(error);
+      return;
+    }
     this.#channel.clearQueue();
     this.#channel.sendNow(recordType.close, encodeUtf8(encodeErrorCode(error)));
     this.lost(error);
@@ -238,8 +246,7 @@ export class RelayConnection implements Connection {
         this.#deliver();
         return;
       case recordType.close:
-        this.#pending.push({ type, body });
-        this.#deliver();
+        this.#endByPeer(body.length === 0 ? undefined : peerError(body));
         return;
       case recordType.rekeyRequest:
         this.#answerRekey(body);
@@ -267,17 +274,16 @@ export class RelayConnection implements Connection {
     if (this.#delivering || this.#handler === undefined) return;
     this.#delivering = true;
     try {
-      while (!this.#paused && !this.#toldEnd && this.#state !== "closed") {
-        const next = this.#pending.shift();
-        if (next === undefined) break;
-        if (next.type === recordType.close) this.#closedByPeer(next.body);
-        else this.#data(next.type, next.body);
+      while (!this.#paused && this.#pending.length > 0) {
+        const { type, body } = this.#pending.shift()!;
+        this.#data(type, body);
       }
     } catch (error) {
       this.#fail(toFedError(error, "The connection's handler failed."));
     } finally {
       this.#delivering = false;
     }
+    if (this.#closedByPeer !== undefined && this.#pending.length === 0) this.#end(this.#closedByPeer.error);
     this.#tellEnd();
   }
 
@@ -290,14 +296,27 @@ export class RelayConnection implements Connection {
     const message = this.#parts.length === 1 ? this.#parts[0]! : concatBytes(...this.#parts);
     this.#parts = [];
     this.#partBytes = 0;
-    if (this.#state === "open") this.#handler!.message(message);
+    if (this.#state !== "closing") this.#handler!.message(message);
   }
 
-  #closedByPeer(body: Uint8Array): void {
-    const error = body.length === 0 ? undefined : peerError(body);
-    // Acknowledge the close before going away, so that the other side need not repeat it.
+  /** Nothing more goes either way; what has arrived is still to be delivered. */
+  #endByPeer(error: FedError | undefined): void {
+    // Acknowledged at once, so that the other side need not repeat it.
     this.#channel.acknowledge();
-    this.lost(error);
+    if (this.#state === "closing") {
+      this.lost(undefined);
+      return;
+    }
+    this.#closedByPeer = { error };
+    this.#stop();
+    this.#deliver();
+  }
+
+  #stop(): void {
+    this.#state = "closed";
+    this.#channel.stop();
+    this.#rejectDrainers();
+    this.#options.finished();
   }
 
   #end(error: FedError | undefined): void {
@@ -308,7 +327,6 @@ export class RelayConnection implements Connection {
   #tellEnd(): void {
     if (this.#ended === undefined || this.#toldEnd || this.#handler === undefined || this.#delivering) return;
     this.#toldEnd = true;
-    this.#pending.length = 0;
     this.#handler.closed(this.#ended.error);
   }
 
