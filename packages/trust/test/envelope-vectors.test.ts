@@ -19,6 +19,19 @@ describe("vectors/trust/envelope.json", () => {
     expect(file).toEqual(envelopeVectors());
   });
 
+  it("begins with the tokens that docs/spec/envelope.md shows", () => {
+    const spec = readFileSync(new URL("../../../docs/spec/envelope.md", import.meta.url), "utf8").replace(/\n\s*/g, "");
+    const { origin, hop } = file.cases[0]!.envelopes[0]!;
+    const [header, , signature] = origin.split(".");
+    expect(spec).toContain(`${header}.`);
+    expect(spec).toContain(`.${signature}`);
+    for (const part of [...origin.split(".").slice(0, 2), ...hop.split(".").slice(0, 2)]) {
+      expect(spec).toContain(new TextDecoder().decode(decodeBase64Url(part)));
+    }
+    expect(spec).toContain(`${origin.length} characters`);
+    expect(spec).toContain(`${hop.length} characters`);
+  });
+
   function contextFor({ context }: EnvelopeCase): EnvelopeContext {
     const { body, peer, atMs, ...shared } = { ...file.context, ...context };
     const { hubId, thumbprint } = file.hubs[peer]!;
