@@ -12,8 +12,8 @@ import {
 import { readCapabilityToken, seedSigner } from "./capability-token.js";
 import { parseGuestAddress } from "./guest-address.js";
 import { bootIdBytes } from "./handshake-payload.js";
+import { defaultRekeyLimits } from "./key-renewal.js";
 import { generateNoiseKeyPair } from "./noise.js";
-import { defaultRekeyLimits } from "./relay-connection.js";
 import { createRelayEndpoint, type RelayEndpoint } from "./relay-endpoint.js";
 import { createRelayLink, type RelayLink } from "./relay-link.js";
 import { connectWebSocket, type WebSocketConnect } from "./web-socket.js";

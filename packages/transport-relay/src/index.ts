@@ -11,15 +11,13 @@ export { RelayError, type RelayErrorCode } from "./errors.js";
 export { decodeFrame, encodeFrame, type Frame, keepalive, maxFrameBytes } from "./frame.js";
 export { formatGuestAddress, type GuestAddress, parseGuestAddress } from "./guest-address.js";
 export { createRelayGuestDial, type RelayGuestDialOptions } from "./guest-dial.js";
+export type { RekeyLimits } from "./key-renewal.js";
 export { generateNoiseKeyPair, type NoiseKeyPair, noiseKeyPairFromSecret } from "./noise.js";
-export type { RekeyLimits } from "./relay-connection.js";
 export {
   createRelayCore,
-  defaultRelayLimits,
   type RelayAdmission,
   type RelayCore,
   type RelayCoreOptions,
-  type RelayLimits,
   type RelaySocket,
   type RelayStats,
 } from "./relay-core.js";
@@ -32,6 +30,7 @@ export {
   routeOf,
   routesOf,
 } from "./relay-keys.js";
+export { defaultRelayLimits, type RelayLimits } from "./relay-limits.js";
 export type { RelayState } from "./relay-link.js";
 export {
   createRelayTransport,

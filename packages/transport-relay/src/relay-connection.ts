@@ -6,16 +6,16 @@ import {
   CoreError,
   concatBytes,
   encodeUtf8,
-  equalBytes,
   FedError,
   type PeerIdentity,
   toFedError,
 } from "@fed/core";
 import { RelayError } from "./errors.js";
 import { decodeErrorCode, encodeErrorCode } from "./handshake-payload.js";
-import { type NoiseInitiator, type NoiseKeyPair, type NoiseKeys, noiseIk } from "./noise.js";
+import { createKeyRenewal, type KeyRenewal, type RekeyLimits } from "./key-renewal.js";
+import type { NoiseKeyPair, NoiseKeys } from "./noise.js";
 import { createOrderedChannel, type OrderedChannel, recordType } from "./ordered-channel.js";
-import { createRecordCipher, maxRecordBytes, type RecordCipher } from "./record.js";
+import { createRecordCipher, maxRecordBytes } from "./record.js";
 
 /** Largest message of a relay connection. */
 export const maxRelayMessageBytes = 1_048_576;
@@ -24,19 +24,6 @@ const highWaterBytes = 1_048_576;
 const lowWaterBytes = 262_144;
 const maxBacklogBytes = 16 * 1_048_576;
 const lingerMs = 5_000;
-
-/** When keys are replaced. */
-export interface RekeyLimits {
-  /** Age of keys in use after which the initiator replaces them. Default 120 s. */
-  readonly afterMs: number;
-  /** Bytes under the same keys after which the initiator replaces them. Default 1 GiB. */
-  readonly afterBytes: number;
-  /** How much longer (and, for the bytes, how many times as many) keys are used when replacing them fails. Default 60 s. */
-  readonly graceMs: number;
-}
-
-/** The defaults of {@link RekeyLimits}. */
-export const defaultRekeyLimits: RekeyLimits = { afterMs: 120_000, afterBytes: 2 ** 30, graceMs: 60_000 };
 
 /** What a connection is made of once the Noise handshake is done. */
 export interface RelayConnectionOptions {
@@ -64,8 +51,8 @@ export class RelayConnection implements Connection {
   readonly transport = "relay";
   readonly maxMessageBytes = maxRelayMessageBytes;
   readonly #options: RelayConnectionOptions;
-  readonly #cipher: RecordCipher;
   readonly #channel: OrderedChannel;
+  readonly #renewal: KeyRenewal;
   readonly #pending: { type: number; body: Uint8Array }[] = [];
   readonly #drainers: { resolve(): void; reject(error: FedError): void }[] = [];
   #state: "opening" | "open" | "closing" | "closed" = "opening";
@@ -77,18 +64,26 @@ export class RelayConnection implements Connection {
   #delivering = false;
   #parts: Uint8Array[] = [];
   #partBytes = 0;
-  #keysSinceMs: number;
-  #rekeying: { initiator: NoiseInitiator; sinceMs: number } | undefined;
-  #handshakeHash: Uint8Array;
 
   constructor(options: RelayConnectionOptions) {
     this.#options = options;
-    this.#handshakeHash = options.keys.handshakeHash;
-    this.#keysSinceMs = options.clock.monotonicMs();
-    this.#cipher = createRecordCipher(options.index, options.keys);
+    const { role, own, peerNoiseKey, clock, rekey } = options;
+    const { handshakeHash } = options.keys;
+    const cipher = createRecordCipher(options.index, options.keys);
+    this.#renewal = createKeyRenewal({
+      role,
+      own,
+      peerNoiseKey,
+      handshakeHash,
+      cipher,
+      clock,
+      limits: rekey,
+      request: (message) => this.#channel.sendNow(recordType.rekeyRequest, message),
+      answer: (message) => this.#channel.sendNow(recordType.rekeyAnswer, message),
+    });
     this.#channel = createOrderedChannel({
-      cipher: this.#cipher,
-      clock: options.clock,
+      cipher,
+      clock,
       transmit: (record) => options.transmit(record),
       deliver: (type, body) => this.#arrived(type, body),
       progress: () => this.#progress(),
@@ -249,10 +244,12 @@ export class RelayConnection implements Connection {
         this.#endByPeer(body.length === 0 ? undefined : peerError(body));
         return;
       case recordType.rekeyRequest:
-        this.#answerRekey(body);
+        this.#renewal.requested(body);
         return;
       case recordType.rekeyAnswer:
-        this.#finishRekey(body);
+        this.#renewal.answered(body);
+        // Proves the new keys to the responder even when the application has nothing to say.
+        this.#channel.acknowledge();
         return;
       default:
         throw violation();
@@ -343,52 +340,11 @@ export class RelayConnection implements Connection {
 
   /** Looks at the keys' age when they are used, so that an idle connection costs nothing. */
   #checkKeys(): void {
-    const { clock, rekey, role, own, peerNoiseKey } = this.#options;
-    const nowMs = clock.monotonicMs();
-    const ageMs = nowMs - this.#keysSinceMs;
-    const bytes = this.#cipher.bytesUnderKeys;
-    if (ageMs < rekey.afterMs && bytes < rekey.afterBytes) return;
-    if (role === "initiator" && this.#rekeying === undefined) {
-      const prologue = this.#rekeyPrologue();
-      const initiator = noiseIk.createInitiator({ keyPair: own, responderKey: peerNoiseKey, prologue });
-      this.#rekeying = { initiator, sinceMs: nowMs };
-      this.#channel.sendNow(recordType.rekeyRequest, initiator.writeMessage1(new Uint8Array(0)));
-      return;
+    try {
+      this.#renewal.check();
+    } catch (error) {
+      this.#fail(toFedError(error));
     }
-    // An idle connection's keys are old without being worn: the clock of the grace starts when replacing them starts.
-    const sinceMs = this.#rekeying?.sinceMs ?? nowMs;
-    if (nowMs - sinceMs > rekey.graceMs || bytes > 2 * rekey.afterBytes) {
-      this.close(new RelayError({ code: "REKEY_REQUIRED", message: "The keys are worn out.", retryable: true }));
-    }
-  }
-
-  #answerRekey(message: Uint8Array): void {
-    const { role, own, peerNoiseKey } = this.#options;
-    if (role !== "responder") throw violation();
-    const responder = noiseIk.createResponder({ keyPair: own, prologue: this.#rekeyPrologue() });
-    if (!equalBytes(responder.readMessage1(message).initiatorKey, peerNoiseKey)) throw violation();
-    const answer = responder.writeMessage2(new Uint8Array(0));
-    this.#channel.sendNow(recordType.rekeyAnswer, answer.message);
-    this.#installKeys(answer.keys, false);
-  }
-
-  #finishRekey(message: Uint8Array): void {
-    if (this.#rekeying === undefined) throw violation();
-    const { keys } = this.#rekeying.initiator.readMessage2(message);
-    this.#rekeying = undefined;
-    this.#installKeys(keys, true);
-    // Proves the new keys to the responder even when the application has nothing to say.
-    this.#channel.acknowledge();
-  }
-
-  #installKeys(keys: NoiseKeys, sendNow: boolean): void {
-    this.#cipher.install(keys, sendNow);
-    this.#handshakeHash = keys.handshakeHash;
-    this.#keysSinceMs = this.#options.clock.monotonicMs();
-  }
-
-  #rekeyPrologue(): Uint8Array {
-    return concatBytes(encodeUtf8("fed-relay-rekey/1"), this.#handshakeHash);
   }
 }
 

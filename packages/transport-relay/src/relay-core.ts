@@ -19,7 +19,8 @@ import { type CapabilityClaims, challengeInput, type RelayClass, verifyCapabilit
 import { closeCode, formatCloseReason } from "./close-code.js";
 import { RelayError, type RelayErrorCode } from "./errors.js";
 import { decodeFrame, encodeFrame, type Frame, resetReason } from "./frame.js";
-import { createTokenBucket, type Rate, type TokenBucket } from "./token-bucket.js";
+import { defaultRelayLimits, type RelayLimits } from "./relay-limits.js";
+import { createTokenBucket, type TokenBucket } from "./token-bucket.js";
 
 /** A WebSocket as the core sees it. Its identity (the object) names the connection. */
 export interface RelaySocket {
@@ -40,37 +41,6 @@ export interface RelayAdmission {
   /** Unix seconds. */
   readonly expires: number;
 }
-
-/** Limits of a relay. */
-export interface RelayLimits {
-  /** Sockets that have not been admitted yet. */
-  readonly maxAwaiting: number;
-  readonly admissionTimeoutMs: number;
-  readonly maxHubsPerCluster: number;
-  readonly maxGuestsPerCluster: number;
-  /** Forwarded but unacknowledged bytes per destination. */
-  readonly creditBytes: number;
-  /** A destination without credit that acknowledges nothing for this long is closed. */
-  readonly slowReaderMs: number;
-  readonly socketMessages: Rate;
-  readonly socketBytes: Rate;
-  readonly clusterMessages: Rate;
-  readonly clusterBytes: Rate;
-}
-
-/** Limits for a relay that is a process of its own. */
-export const defaultRelayLimits: RelayLimits = {
-  maxAwaiting: 256,
-  admissionTimeoutMs: 5_000,
-  maxHubsPerCluster: 64,
-  maxGuestsPerCluster: 64,
-  creditBytes: 1_048_576,
-  slowReaderMs: 10_000,
-  socketMessages: { perSecond: 4_000, burst: 8_000 },
-  socketBytes: { perSecond: 32 * 1_048_576, burst: 64 * 1_048_576 },
-  clusterMessages: { perSecond: 16_000, burst: 32_000 },
-  clusterBytes: { perSecond: 64 * 1_048_576, burst: 128 * 1_048_576 },
-};
 
 /** Options of {@link createRelayCore}. */
 export interface RelayCoreOptions {

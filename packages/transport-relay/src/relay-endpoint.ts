@@ -27,19 +27,17 @@ import {
   type InitiatorHello,
   maxHandshakePayloadBytes,
 } from "./handshake-payload.js";
+import { createHandshakeRates } from "./handshake-rates.js";
+import type { RekeyLimits } from "./key-renewal.js";
 import { type NoiseKeyPair, type NoiseKeys, noiseIk, noiseMessage1Overhead } from "./noise.js";
 import { encodeInner, innerHeaderBytes, innerKind } from "./record.js";
-import { type RekeyLimits, RelayConnection } from "./relay-connection.js";
+import { RelayConnection } from "./relay-connection.js";
 import type { RelayLink } from "./relay-link.js";
-import { createTokenBucket, type TokenBucket } from "./token-bucket.js";
 
 const handshakeTimeoutMs = 10_000;
 const retryDroppedMs = 200;
 const maxHalfOpen = 64;
 const maxConnections = 1_024;
-const maxRateEntries = 256;
-const handshakeRate = { perSecond: 20, burst: 40 };
-const allHandshakesRate = { perSecond: 100, burst: 200 };
 
 /** Why an UNKNOWN is answered. Not authenticated: it only ends waiting early. */
 const unknownReason = { noSession: 0, notListening: 1, unreadable: 2, busy: 3 } as const;
@@ -103,8 +101,7 @@ interface Entry {
 export function createRelayEndpoint(options: RelayEndpointOptions): RelayEndpoint {
   const { link, clock, tag, noiseKey, bootId, rekey } = options;
   const entries = new Map<string, Entry>();
-  const rates = new Map<string, TokenBucket>();
-  const allHandshakes = createTokenBucket(allHandshakesRate, clock.monotonicMs());
+  const rates = createHandshakeRates(clock);
   let halfOpen = 0;
 
   function connect(
@@ -221,7 +218,7 @@ export function createRelayEndpoint(options: RelayEndpointOptions): RelayEndpoin
       unknown(route, index, unknownReason.notListening);
       return;
     }
-    if (!withinRates(route)) {
+    if (halfOpen >= maxHalfOpen || entries.size >= maxConnections || !rates.allows(route)) {
       responder.refused(remoteAddress, tooMany());
       unknown(route, index, unknownReason.busy);
       return;
@@ -286,19 +283,6 @@ export function createRelayEndpoint(options: RelayEndpointOptions): RelayEndpoin
       const refusal = noise.writeMessage2(encodeResponderAnswer({ accepted: false, code }));
       link.send(route, encodeInner(innerKind.respond, index, refusal.message));
     }
-  }
-
-  function withinRates(route: Uint8Array): boolean {
-    if (halfOpen >= maxHalfOpen || entries.size >= maxConnections) return false;
-    const nowMs = clock.monotonicMs();
-    const name = encodeBase64Url(route);
-    let rate = rates.get(name);
-    if (rate === undefined) {
-      if (rates.size >= maxRateEntries) rates.delete(rates.keys().next().value!);
-      rate = createTokenBucket(handshakeRate, nowMs);
-      rates.set(name, rate);
-    }
-    return rate.take(1, nowMs).waitMs === 0 && allHandshakes.take(1, nowMs).waitMs === 0;
   }
 
   function unknown(route: Uint8Array, index: number, reason: number): void {
