@@ -1,7 +1,7 @@
 /** The hub's audit log: JSON records in an HMAC chain, with the newest acknowledged head kept beside it in the store. */
 import { type AuditHead, type AuditLog, openAuditLog, type VerifiedLog, verifyAuditLog } from "@fed/audit-chain";
 import { createFileSegmentStore } from "@fed/audit-chain/node";
-import { canonicalJson, type Clock, decodeHex, encodeHex, encodeUtf8, parseJson, type Store } from "@fed/core";
+import { type Clock, canonicalJson, decodeHex, encodeHex, encodeUtf8, parseJson, type Store } from "@fed/core";
 import type { AuditSink } from "@fed/router";
 
 const headKey = ["audit", "head"];
@@ -94,7 +94,11 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
 }
 
 /** Verifies the log in `directory` without opening it for writing; `expectedHead` only makes sense for the hub's own. */
-export function verifyAuditDirectory(directory: string, key: Uint8Array, expectedHead?: AuditHead): Promise<VerifiedLog> {
+export function verifyAuditDirectory(
+  directory: string,
+  key: Uint8Array,
+  expectedHead?: AuditHead,
+): Promise<VerifiedLog> {
   return verifyAuditLog({ store: createFileSegmentStore(directory), key, expectedHead });
 }
 

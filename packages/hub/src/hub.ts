@@ -67,7 +67,10 @@ export interface Hub extends AsyncDisposable {
     create(options: { readonly name: string }): Promise<void>;
     /** A pairing token, shown once. */
     invite(options?: { readonly ttlMs?: number; readonly roles?: readonly string[] }): Promise<string>;
-    join(token: string, options?: { readonly signal?: AbortSignal }): Promise<{ readonly via: string; readonly connected: boolean }>;
+    join(
+      token: string,
+      options?: { readonly signal?: AbortSignal },
+    ): Promise<{ readonly via: string; readonly connected: boolean }>;
     status(): ClusterStatus;
     exportPublic(directory: string): string[];
     revoke(target: RevocationTarget, reason: string): Promise<RevocationReport>;
@@ -88,7 +91,11 @@ export interface Hub extends AsyncDisposable {
   readonly operators: {
     /** An operator of this hub, for calls from within this process. */
     local(name: string, options?: { readonly roles?: readonly string[]; readonly scope?: Scope }): Operator;
-    issueToken(options: { readonly name: string; readonly roles?: readonly string[]; readonly scope: Scope }): Promise<string>;
+    issueToken(options: {
+      readonly name: string;
+      readonly roles?: readonly string[];
+      readonly scope: Scope;
+    }): Promise<string>;
   };
   /** Ends apps, sessions and ports. Idempotent. */
   close(): Promise<void>;
@@ -209,9 +216,19 @@ class RunningHub implements Hub {
   readonly apps: Hub["apps"] = {
     list: async ({ operator, signal }) => {
       const entries = await this.#federation.router.list(this.#callerOf(operator), { signal });
-      return entries.map(({ hub, app, title, description, path, status, stale }) => ({ hub: hub.name, hubId: hub.id, app, title, description, path, status, stale }));
+      return entries.map(({ hub, app, title, description, path, status, stale }) => ({
+        hub: hub.name,
+        hubId: hub.id,
+        app,
+        title,
+        description,
+        path,
+        status,
+        stale,
+      }));
     },
-    call: ({ hub, app, tool, arguments: args }, options) => this.#request({ hub, app, method: "tools/call", params: { name: tool, arguments: args ?? {} } }, options),
+    call: ({ hub, app, tool, arguments: args }, options) =>
+      this.#request({ hub, app, method: "tools/call", params: { name: tool, arguments: args ?? {} } }, options),
     settled: () => this.appHost.settled(),
   };
 
@@ -244,7 +261,11 @@ class RunningHub implements Hub {
   }
 
   readonly operators: Hub["operators"] = {
-    local: (name, { roles = [], scope = "Admin" } = {}) => ({ principal: formatPrincipal({ name, hubId: this.hubId }), roles, scope }),
+    local: (name, { roles = [], scope = "Admin" } = {}) => ({
+      principal: formatPrincipal({ name, hubId: this.hubId }),
+      roles,
+      scope,
+    }),
     issueToken: (options) => this.#tokens.issue(options),
   };
 
@@ -263,7 +284,12 @@ class RunningHub implements Hub {
   }
 
   #request(
-    target: { readonly hub?: string; readonly app: string; readonly method: string; readonly params: Record<string, unknown> },
+    target: {
+      readonly hub?: string;
+      readonly app: string;
+      readonly method: string;
+      readonly params: Record<string, unknown>;
+    },
     { operator, signal, onProgress, deadlineMs, idempotencyKey }: HubCallOptions,
   ): Promise<unknown> {
     const { hub, app, method, params } = target;
@@ -309,7 +335,7 @@ class RunningHub implements Hub {
       audit,
       clock,
       lan: options.lan === true ? {} : options.lan || undefined,
-      relays: options.relays === false || options.http === undefined ? [] : (options.relays ?? named),
+      relays: options.relays === false ? [] : (options.relays ?? named),
       onGuest: (connection) => void this.#cluster.welcome(connection),
       onPeerUp: (peer) => {
         this.#cluster.sessionChanged(peer.hubId, true);

@@ -1,4 +1,10 @@
-export { type AppConfig, type HttpAppConfig, type InProcessAppConfig, readAppConfig, type StdioAppConfig } from "./apps/app-config.js";
+export {
+  type AppConfig,
+  type HttpAppConfig,
+  type InProcessAppConfig,
+  readAppConfig,
+  type StdioAppConfig,
+} from "./apps/app-config.js";
 export { type AuditEntry, readHead, verifyAuditDirectory } from "./audit-trail.js";
 export type { ClusterStatus, Peer } from "./cluster/cluster.js";
 export type { RevocationReport, RevocationTarget } from "./cluster/revoking.js";
@@ -6,6 +12,6 @@ export { HubError, type HubErrorCode } from "./errors.js";
 export { createHub, type Hub, type HubCall, type HubCallOptions, type RunFile } from "./hub.js";
 export type { Operator, Scope } from "./operator.js";
 export type { HubOptions, LanOptions, ListenAddress, Logger } from "./options.js";
-export { openSqliteStore, SqliteStoreError } from "./state/sqlite-store.js";
+export { openSqliteStore } from "./state/sqlite-store.js";
 export { openStateDirectory, type SecretName, type StateDirectory } from "./state/state-directory.js";
 export { failure, failureOf, type ListedApp } from "./surface/mcp-surface.js";

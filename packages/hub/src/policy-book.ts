@@ -1,6 +1,6 @@
 /** The hub's sharing policy, persisted before it is used, and asked by the router for list and call alike. */
 import { canonicalJson, parseJson, type Store } from "@fed/core";
-import type { Caller, SharingDecision, SharingRequest, SharingPolicy as SharingPort } from "@fed/router";
+import type { Caller, SharingDecision, SharingPolicy as SharingPort, SharingRequest } from "@fed/router";
 import { decide, emptyPolicy, parsePolicy, type ShareOptions, type SharingPolicy, share, unshare } from "@fed/trust";
 
 const policyKey = ["policy"];
@@ -43,7 +43,13 @@ export function callScope(canCall: boolean): string[] {
   return canCall ? ["apps.list", "apps.call"] : ["apps.list"];
 }
 
-function outsideScope({ action, caller }: { readonly action: SharingRequest["action"]; readonly caller: Caller }): SharingDecision | undefined {
+function outsideScope({
+  action,
+  caller,
+}: {
+  readonly action: SharingRequest["action"];
+  readonly caller: Caller;
+}): SharingDecision | undefined {
   const needed = neededScope[action];
   if (caller.scope.includes(needed)) return undefined;
   return { allow: false, rule: "scope", reason: `The caller's scope does not include ${needed}.` };

@@ -18,14 +18,19 @@ export function testApp(log: AppLog = { calls: [], cancelled: 0 }): AppConfig {
     title: "Test app",
     server: () => {
       const server = new McpServer({ name: "test-app", version: "1.0.0" }, { capabilities: { tools: {} } });
-      server.registerTool("echo", { inputSchema: z.object({ text: z.string() }), annotations: { readOnlyHint: true } }, ({ text }) => {
-        log.calls.push(text);
-        return { content: [{ type: "text", text }] };
-      });
+      server.registerTool(
+        "echo",
+        { inputSchema: z.object({ text: z.string() }), annotations: { readOnlyHint: true } },
+        ({ text }) => {
+          log.calls.push(text);
+          return { content: [{ type: "text", text }] };
+        },
+      );
       server.registerTool("count", { inputSchema: z.object({ to: z.number() }) }, async ({ to }, { mcpReq }) => {
         for (let progress = 1; progress <= to; progress++) {
           const progressToken = mcpReq._meta?.progressToken;
-          if (progressToken !== undefined) await mcpReq.notify({ method: "notifications/progress", params: { progress, total: to, progressToken } });
+          if (progressToken !== undefined)
+            await mcpReq.notify({ method: "notifications/progress", params: { progress, total: to, progressToken } });
         }
         return { content: [{ type: "text", text: `counted to ${to}` }] };
       });

@@ -31,7 +31,9 @@ export type AppConfig = (StdioAppConfig | HttpAppConfig | InProcessAppConfig) & 
   readonly description?: string;
 };
 
-const appName = z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/, "1 to 64 of A-Z a-z 0-9 _ . -, beginning with a letter or digit");
+const appName = z
+  .string()
+  .regex(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/, "1 to 64 of A-Z a-z 0-9 _ . -, beginning with a letter or digit");
 const about = { title: z.string().max(128).optional(), description: z.string().max(1024).optional() };
 const stdioApp = z.object({
   ...about,
@@ -68,7 +70,10 @@ export function readAppConfig(path: string): Record<string, AppConfig> {
   const parsed = configFile.safeParse(value);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
-    throw invalid(`${path}: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "not an mcpServers file"}`, parsed.error);
+    throw invalid(
+      `${path}: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "not an mcpServers file"}`,
+      parsed.error,
+    );
   }
   return parsed.data.mcpServers;
 }

@@ -53,7 +53,10 @@ export function createAppHost({ clock, onChange = () => {} }: AppHostOptions): A
     add(name, config) {
       checkAppName(name);
       if (apps.has(name) || apps.size >= maxApps) {
-        throw new HubError({ code: "APP_CONFIG_INVALID", message: apps.has(name) ? `There is an app called ${name} already.` : `A hub runs at most ${maxApps} apps.` });
+        throw new HubError({
+          code: "APP_CONFIG_INVALID",
+          message: apps.has(name) ? `There is an app called ${name} already.` : `A hub runs at most ${maxApps} apps.`,
+        });
       }
       const app = new App({ name, config, clock, onChange });
       apps.set(name, app);
@@ -72,9 +75,18 @@ export function createAppHost({ clock, onChange = () => {} }: AppHostOptions): A
     },
     async call(name, request, context) {
       const app = apps.get(name);
-      if (!app) throw new HubError({ code: "APP_UNKNOWN", message: `This hub has no app called ${name}.`, hint: "See `fed apps`." });
+      if (!app)
+        throw new HubError({
+          code: "APP_UNKNOWN",
+          message: `This hub has no app called ${name}.`,
+          hint: "See `fed apps`.",
+        });
       if (!passedMethods.has(request.method)) {
-        throw new HubError({ code: "METHOD_NOT_SUPPORTED", message: `${request.method} is not passed on to apps.`, hint: `Passed on are ${[...passedMethods].join(", ")}.` });
+        throw new HubError({
+          code: "METHOD_NOT_SUPPORTED",
+          message: `${request.method} is not passed on to apps.`,
+          hint: `Passed on are ${[...passedMethods].join(", ")}.`,
+        });
       }
       const result = await app.request(request.method, paramsOf(request), {
         signal: context.signal,
@@ -105,7 +117,9 @@ function paramsOf({ params }: AppRequest): Record<string, unknown> {
   }
   const { _meta: meta, ...rest } = params as Record<string, unknown>;
   if (typeof meta !== "object" || meta === null) return rest;
-  const kept = Object.entries(meta).filter(([key]) => key !== "progressToken" && !key.startsWith("io.modelcontextprotocol/"));
+  const kept = Object.entries(meta).filter(
+    ([key]) => key !== "progressToken" && !key.startsWith("io.modelcontextprotocol/"),
+  );
   return kept.length > 0 ? { ...rest, _meta: Object.fromEntries(kept) } : rest;
 }
 
@@ -115,8 +129,14 @@ function remember(hints: Map<string, Map<string, ToolHints>>, app: string, resul
   if (!Array.isArray(tools)) return;
   const known = hints.get(app) ?? new Map<string, ToolHints>();
   hints.set(app, known);
-  for (const tool of tools as { name?: unknown; annotations?: { readOnlyHint?: unknown; idempotentHint?: unknown } }[]) {
+  for (const tool of tools as {
+    name?: unknown;
+    annotations?: { readOnlyHint?: unknown; idempotentHint?: unknown };
+  }[]) {
     if (typeof tool?.name !== "string" || known.size >= 4096) continue;
-    known.set(tool.name, { readOnly: tool.annotations?.readOnlyHint === true, idempotent: tool.annotations?.idempotentHint === true });
+    known.set(tool.name, {
+      readOnly: tool.annotations?.readOnlyHint === true,
+      idempotent: tool.annotations?.idempotentHint === true,
+    });
   }
 }

@@ -1,6 +1,12 @@
 /** One app: connected when it can be, reconnected for ever with growing pauses, never able to hurt the others. */
 import { type Clock, FedError, type Timer, toFedError } from "@fed/core";
-import { Client, SdkError, SdkErrorCode, StreamableHTTPClientTransport, type Transport } from "@modelcontextprotocol/client";
+import {
+  Client,
+  SdkError,
+  SdkErrorCode,
+  StreamableHTTPClientTransport,
+  type Transport,
+} from "@modelcontextprotocol/client";
 import { getDefaultEnvironment, StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { z } from "zod";
 import { HubError } from "../errors.js";
@@ -42,7 +48,12 @@ export class App {
   readonly #clock: Clock;
   readonly #onChange: () => void;
 
-  constructor(options: { readonly name: string; readonly config: AppConfig; readonly clock: Clock; readonly onChange: () => void }) {
+  constructor(options: {
+    readonly name: string;
+    readonly config: AppConfig;
+    readonly clock: Clock;
+    readonly onChange: () => void;
+  }) {
     this.name = options.name;
     this.config = options.config;
     this.#clock = options.clock;
@@ -52,7 +63,10 @@ export class App {
   /** Begins connecting; resolves when the first attempt has ended, well or not. */
   async start(): Promise<void> {
     if (this.#closed) return;
-    const client = new Client({ name: "fed-hub", version: "0.0.0" }, { versionNegotiation: { mode: "auto", probe: { timeoutMs: 5_000 } } });
+    const client = new Client(
+      { name: "fed-hub", version: "0.0.0" },
+      { versionNegotiation: { mode: "auto", probe: { timeoutMs: 5_000 } } },
+    );
     const startedAt = this.#clock.monotonicMs();
     client.onclose = () => this.#lost(client, startedAt);
     try {
@@ -121,7 +135,9 @@ export class App {
     const { config } = this;
     if ("server" in config) return connectInProcess(config.server);
     if ("url" in config) {
-      return new StreamableHTTPClientTransport(new URL(config.url), { requestInit: { headers: { ...config.headers } } });
+      return new StreamableHTTPClientTransport(new URL(config.url), {
+        requestInit: { headers: { ...config.headers } },
+      });
     }
     const transport = new StdioClientTransport({
       command: config.command,
@@ -150,7 +166,8 @@ export class App {
   }
 
   #requestError(cause: unknown, client: Client, signal: AbortSignal): FedError {
-    if (signal.aborted) return toFedError(signal.reason instanceof FedError ? signal.reason : abortedCall(signal.reason));
+    if (signal.aborted)
+      return toFedError(signal.reason instanceof FedError ? signal.reason : abortedCall(signal.reason));
     if (this.#client !== client || (cause instanceof SdkError && cause.code === SdkErrorCode.ConnectionClosed)) {
       return new HubError({
         code: "OUTCOME_UNKNOWN",
@@ -160,7 +177,11 @@ export class App {
       });
     }
     if (cause instanceof SdkError && cause.code === SdkErrorCode.RequestTimeout) {
-      return new FedError({ code: "DEADLINE_EXCEEDED", message: `App ${this.name} did not answer in time.`, hint: "The app was told to stop." });
+      return new FedError({
+        code: "DEADLINE_EXCEEDED",
+        message: `App ${this.name} did not answer in time.`,
+        hint: "The app was told to stop.",
+      });
     }
     return new HubError({ code: "TOOL_FAILED", message: `App ${this.name} refused: ${firstLine(cause)}`, cause });
   }

@@ -20,10 +20,10 @@ import { createRelayGuestDial, deriveRelayKeys, formatAdmissionKey, type RelaySt
 import { encodePem, verifyLeaf } from "@fed/trust";
 import type { AuditTrail } from "../audit-trail.js";
 import { HubError } from "../errors.js";
+import { pause } from "../pause.js";
 import type { Identity } from "../state/identity.js";
 import type { Federation } from "./federation.js";
 import type { Membership } from "./membership.js";
-import { pause } from "../pause.js";
 import { connectRelay } from "./relay-socket.js";
 
 const defaultInviteMs = 10 * 60_000;
@@ -99,14 +99,23 @@ export class Cluster {
    * A single-use pairing token, shown once.
    * @throws {HubError} NOT_THE_AUTHORITY, NO_INVITE_ADDRESS when a guest could reach this hub in no way.
    */
-  async invite(options: { readonly ttlMs?: number; readonly roles?: readonly string[] } = {}): Promise<{ token: string; record: TokenRecord }> {
+  async invite(
+    options: { readonly ttlMs?: number; readonly roles?: readonly string[] } = {},
+  ): Promise<{ token: string; record: TokenRecord }> {
     const { membership, audit, clock } = this.#options;
     membership.authoritySigner();
     const ttlMs = options.ttlMs ?? defaultInviteMs;
     const { lan, relay } = this.#options.federation();
-    const hints = [...(lan?.guestAddresses(clock.nowMs() + ttlMs) ?? []), ...(relay?.guestAddresses(clock.nowMs() + ttlMs) ?? [])];
+    const hints = [
+      ...(lan?.guestAddresses(clock.nowMs() + ttlMs) ?? []),
+      ...(relay?.guestAddresses(clock.nowMs() + ttlMs) ?? []),
+    ];
     if (hints.length === 0) {
-      throw new HubError({ code: "NO_INVITE_ADDRESS", message: "Nobody could reach this hub to join.", hint: "Start it with `fed up --lan`, or with `--relay URL` and a relay that is up." });
+      throw new HubError({
+        code: "NO_INVITE_ADDRESS",
+        message: "Nobody could reach this hub to join.",
+        hint: "Start it with `fed up --lan`, or with `--relay URL` and a relay that is up.",
+      });
     }
     const { record, secret } = await this.#tokens.issue({ ttlMs, roles: options.roles });
     audit.note({ type: "invite.issued", token: record.id, expiresAtMs: record.expiresAtMs });
@@ -117,9 +126,17 @@ export class Cluster {
    * Redeems a pairing token and becomes a member with keys this hub made itself.
    * Resolves after the first session as a member, or after 10 s without one.
    */
-  async join(token: string, options: { readonly signal?: AbortSignal } = {}): Promise<{ via: string; connected: boolean }> {
+  async join(
+    token: string,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<{ via: string; connected: boolean }> {
     const { identity, membership, audit, clock, refederate, lanEnabled } = this.#options;
-    if (membership.joined) throw new HubError({ code: "ALREADY_IN_CLUSTER", message: "This hub is in a cluster already.", hint: "See `fed cluster status`." });
+    if (membership.joined)
+      throw new HubError({
+        code: "ALREADY_IN_CLUSTER",
+        message: "This hub is in a cluster already.",
+        hint: "See `fed cluster status`.",
+      });
     const dials: Record<string, GuestDial> = { relay: createRelayGuestDial({ connect: connectRelay, clock }) };
     if (lanEnabled) dials.lan = dialLanGuest;
     const hint = await join(token, {
@@ -133,7 +150,8 @@ export class Cluster {
       },
       accept: async (welcome, pin) => {
         await membership.accept(welcome, pin);
-        if (welcome.revocations !== null) await (await this.#options.revocation()).adopt(welcome.revocations, membership.current);
+        if (welcome.revocations !== null)
+          await (await this.#options.revocation()).adopt(welcome.revocations, membership.current);
       },
       clock,
       signal: options.signal,
@@ -217,7 +235,11 @@ export class Cluster {
       clusterId,
       manifestVersion: manifest.version,
       manifestExpiresAtMs: manifest.expiresAt * 1000,
-      authority: { threshold: manifest.authority.threshold, keys: manifest.authority.keys.length, held: membership.isAuthority },
+      authority: {
+        threshold: manifest.authority.threshold,
+        keys: manifest.authority.keys.length,
+        held: membership.isAuthority,
+      },
       members: manifest.members.map(({ hubId, name, roles }) => ({ hubId, name, roles })),
       leafExpiresAtMs: membership.leaf.notAfterMs,
       revocations: revocation?.size ?? 0,
@@ -256,7 +278,13 @@ export class Cluster {
     const { clock } = this.#options;
     const deadline = clock.monotonicMs() + firstSessionMs;
     while (clock.monotonicMs() < deadline) {
-      if (this.#options.federation().router.peers().some((peer) => peer.path !== undefined)) return true;
+      if (
+        this.#options
+          .federation()
+          .router.peers()
+          .some((peer) => peer.path !== undefined)
+      )
+        return true;
       await pause(clock, 20);
     }
     return false;

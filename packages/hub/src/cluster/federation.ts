@@ -1,6 +1,14 @@
 /** What connects a hub to the others: its transports, the sessions over them, and the router that picks among them. */
 import { createHmac } from "node:crypto";
-import { type Clock, type Connection, decodeBase64Url, encodeHex, type FedError, type HubId, type PeerIdentity } from "@fed/core";
+import {
+  type Clock,
+  type Connection,
+  decodeBase64Url,
+  encodeHex,
+  type FedError,
+  type HubId,
+  type PeerIdentity,
+} from "@fed/core";
 import type { RevocationChecker } from "@fed/revocation";
 import {
   type AuditSink,
@@ -83,7 +91,9 @@ export class Federation implements AsyncDisposable {
     });
     this.router = createRouter({
       self: { hubId: identity.hubId, name: identity.name },
-      transports: [this.lan, this.relay].filter((transport): transport is LanTransport | RelayTransport => transport !== undefined),
+      transports: [this.lan, this.relay].filter(
+        (transport): transport is LanTransport | RelayTransport => transport !== undefined,
+      ),
       openSession: async (connection, handler) => {
         const session = await createSession(connection, { epoch: identity.bootNonce, handler, clock });
         if (session.role === "initiator") this.sync.start(session);
@@ -175,7 +185,14 @@ function createLan(lan: LanOptions, { identity, membership, revocation, clock }:
   });
 }
 
-function createRelay({ identity, membership, revocation, relays, clock, onRelayState }: FederationOptions): RelayTransport {
+function createRelay({
+  identity,
+  membership,
+  revocation,
+  relays,
+  clock,
+  onRelayState,
+}: FederationOptions): RelayTransport {
   return createRelayTransport({
     relays,
     self: identity.hubId,
@@ -197,7 +214,11 @@ function createSigning({ identity, membership, clock }: FederationOptions): Enve
   if (!membership.joined) {
     return {
       sign() {
-        throw new HubError({ code: "NOT_IN_CLUSTER", message: "This hub is in no cluster.", hint: "Found one with `fed cluster create NAME`, or join one with `fed join TOKEN`." });
+        throw new HubError({
+          code: "NOT_IN_CLUSTER",
+          message: "This hub is in no cluster.",
+          hint: "Found one with `fed cluster create NAME`, or join one with `fed join TOKEN`.",
+        });
       },
     };
   }
@@ -210,7 +231,15 @@ function createSigning({ identity, membership, clock }: FederationOptions): Enve
   });
   return {
     sign: ({ caller, to, epoch, bodyDigest, incoming }) =>
-      signer.sign({ operator: caller.operator, roles: caller.roles, scope: caller.scope, to, epoch, bodyDigest, incoming }),
+      signer.sign({
+        operator: caller.operator,
+        roles: caller.roles,
+        scope: caller.scope,
+        to,
+        epoch,
+        bodyDigest,
+        incoming,
+      }),
   };
 }
 

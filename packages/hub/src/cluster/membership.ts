@@ -110,7 +110,9 @@ export class Membership {
   /** DER of every CA that leaves may come from, the one that issues now first. */
   get cas(): Uint8Array[] {
     const rank = { active: 0, announced: 1, retired: 2 };
-    return [...this.current.manifest.cas].sort((a, b) => rank[a.status] - rank[b.status]).map((ca) => decodeBase64Url(ca.certificate));
+    return [...this.current.manifest.cas]
+      .sort((a, b) => rank[a.status] - rank[b.status])
+      .map((ca) => decodeBase64Url(ca.certificate));
   }
 
   /** SHA-256 of the issuing CA, for pairing tokens. */
@@ -136,14 +138,24 @@ export class Membership {
   /** The hub that `text`, a name or an id, means. @throws {HubError} HUB_UNKNOWN. */
   resolve(text: string): Manifest["members"][number] {
     const member = this.current.manifest.members.find((m) => m.hubId === text || m.name === text);
-    if (!member) throw new HubError({ code: "HUB_UNKNOWN", message: `No hub of this cluster is called ${text}.`, hint: "See `fed peers`." });
+    if (!member)
+      throw new HubError({
+        code: "HUB_UNKNOWN",
+        message: `No hub of this cluster is called ${text}.`,
+        hint: "See `fed peers`.",
+      });
     return member;
   }
 
   /** Founds a cluster: a genesis manifest that names the authority, then one that brings the CA and this hub. */
   async create(options: { readonly name: string; readonly relays?: readonly string[] }): Promise<void> {
     await this.#inTurn(async () => {
-      if (this.joined) throw new HubError({ code: "ALREADY_IN_CLUSTER", message: "This hub is in a cluster already.", hint: "See `fed cluster status`." });
+      if (this.joined)
+        throw new HubError({
+          code: "ALREADY_IN_CLUSTER",
+          message: "This hub is in a cluster already.",
+          hint: "See `fed cluster status`.",
+        });
       const { identity, directory, clock } = this.#options;
       const authority = generateKeyPair();
       const caKey = generateKeyPair();
@@ -158,7 +170,10 @@ export class Membership {
         previous: null,
         issuedAt,
         expiresAt: issuedAt + manifestLifetimeSeconds,
-        authority: { threshold: 1, keys: [{ kid: keyId(authority.publicKey), x: encodeBase64Url(authority.publicKey) }] },
+        authority: {
+          threshold: 1,
+          keys: [{ kid: keyId(authority.publicKey), x: encodeBase64Url(authority.publicKey) }],
+        },
         cas: [],
         members: [],
         relays: [],
@@ -205,10 +220,22 @@ export class Membership {
   /** Keeps what a join brought. @throws {FedError} the first thing about it that does not verify; nothing is kept then. */
   async accept(welcome: Welcome, pin: Uint8Array): Promise<void> {
     await this.#inTurn(async () => {
-      if (this.joined) throw new HubError({ code: "ALREADY_IN_CLUSTER", message: "This hub is in a cluster already.", hint: "See `fed cluster status`." });
+      if (this.joined)
+        throw new HubError({
+          code: "ALREADY_IN_CLUSTER",
+          message: "This hub is in a cluster already.",
+          hint: "See `fed cluster status`.",
+        });
       const verified = verifyChain(welcome.manifests, { atMs: this.#options.clock.nowMs() });
-      const pinned = verified.manifest.cas.some((ca) => encodeBase64Url(caPin(decodeBase64Url(ca.certificate))) === encodeBase64Url(pin));
-      if (!pinned) throw new HubError({ code: "REQUEST_INVALID", message: "The manifest does not name the CA that the pairing token pins.", hint: "Ask for a new token." });
+      const pinned = verified.manifest.cas.some(
+        (ca) => encodeBase64Url(caPin(decodeBase64Url(ca.certificate))) === encodeBase64Url(pin),
+      );
+      if (!pinned)
+        throw new HubError({
+          code: "REQUEST_INVALID",
+          message: "The manifest does not name the CA that the pairing token pins.",
+          hint: "Ask for a new token.",
+        });
       await this.#adopt(welcome.manifests as readonly SignedManifest[], welcome.leaf, welcome.clusterKey);
     });
   }
@@ -265,11 +292,16 @@ export class Membership {
   /** @throws {HubError} NAME_TAKEN when the joiner's name, id or key belongs to a member. */
   admit(request: JoinRequest): void {
     const spki = spkiHash(request.publicKey);
-    const clash = this.current.manifest.members.find((m) => m.name === request.name || m.hubId === request.hubId || m.spki === spki);
+    const clash = this.current.manifest.members.find(
+      (m) => m.name === request.name || m.hubId === request.hubId || m.spki === spki,
+    );
     if (clash) {
       throw new HubError({
         code: "NAME_TAKEN",
-        message: clash.name === request.name ? `A hub called ${request.name} is in this cluster already.` : "This hub is a member already.",
+        message:
+          clash.name === request.name
+            ? `A hub called ${request.name} is in this cluster already.`
+            : "This hub is a member already.",
         hint: "Give the joining hub another name: `fed init --name N`.",
       });
     }
@@ -307,7 +339,10 @@ export class Membership {
         const { leaf, member } = acceptLeaf(evidence.leaf, this.current, { atMs });
         assertLeaf(leaf);
         if (evidence.kind === "noise" && encodeBase64Url(evidence.noiseKey) !== member.noise) {
-          throw new HubError({ code: "UNAUTHENTICATED", message: "The peer's Noise key is not the one the manifest names." });
+          throw new HubError({
+            code: "UNAUTHENTICATED",
+            message: "The peer's Noise key is not the one the manifest names.",
+          });
         }
         this.#provedKeys.set(leaf.hubId, { spki: leaf.spki, publicKey: leaf.publicKey });
         const peer: PeerIdentity = {
@@ -331,13 +366,21 @@ export class Membership {
 
   get #state(): ClusterRecord {
     if (!this.#record) {
-      throw new HubError({ code: "NOT_IN_CLUSTER", message: "This hub is in no cluster.", hint: "Found one with `fed cluster create NAME`, or join one with `fed join TOKEN`." });
+      throw new HubError({
+        code: "NOT_IN_CLUSTER",
+        message: "This hub is in no cluster.",
+        hint: "Found one with `fed cluster create NAME`, or join one with `fed join TOKEN`.",
+      });
     }
     return this.#record;
   }
 
   #notAuthority(): HubError {
-    return new HubError({ code: "NOT_THE_AUTHORITY", message: "This hub does not hold the cluster's authority key.", hint: "Run this on the hub that founded the cluster." });
+    return new HubError({
+      code: "NOT_THE_AUTHORITY",
+      message: "This hub does not hold the cluster's authority key.",
+      hint: "Run this on the hub that founded the cluster.",
+    });
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -375,20 +418,35 @@ export async function openMembership(options: MembershipOptions): Promise<Member
     const chain = parseJson(stored, { maxBytes: maxChainBytes }) as unknown as SignedManifest[];
     const leaf = await store.get(leafKey);
     const clusterKey = directory.readSecret("cluster");
-    if (!leaf || clusterKey?.length !== 32) throw new HubError({ code: "STATE_CORRUPT", message: "The leaf or the cluster key is missing." });
+    if (!leaf || clusterKey?.length !== 32)
+      throw new HubError({ code: "STATE_CORRUPT", message: "The leaf or the cluster key is missing." });
     return new Membership(options, verifyRecord(chain, leaf, clusterKey, options));
   } catch (cause) {
     const reason = isFedError(cause) ? cause : toFedError(cause);
-    throw new HubError({ code: "STATE_CORRUPT", message: `The cluster state in ${directory.path} does not verify: ${reason.message}`, hint: "Restore the state directory from a backup.", cause });
+    throw new HubError({
+      code: "STATE_CORRUPT",
+      message: `The cluster state in ${directory.path} does not verify: ${reason.message}`,
+      hint: "Restore the state directory from a backup.",
+      cause,
+    });
   }
 }
 
-function verifyRecord(chain: readonly unknown[], leafDer: Uint8Array, clusterKey: Uint8Array, options: MembershipOptions): ClusterRecord {
+function verifyRecord(
+  chain: readonly unknown[],
+  leafDer: Uint8Array,
+  clusterKey: Uint8Array,
+  options: MembershipOptions,
+): ClusterRecord {
   const { identity, clock } = options;
   const atMs = clock.nowMs();
   const verified = verifyChain(chain, { atMs });
   if (!memberOf(verified.manifest, identity.hubId)) {
-    throw new HubError({ code: "NOT_IN_CLUSTER", message: "The manifest does not name this hub.", hint: "Join again with a new token." });
+    throw new HubError({
+      code: "NOT_IN_CLUSTER",
+      message: "The manifest does not name this hub.",
+      hint: "Join again with a new token.",
+    });
   }
   const { leaf } = acceptLeaf(leafDer, verified, { atMs });
   if (leaf.hubId !== identity.hubId || leaf.spki !== spkiHash(identity.leafKey.publicKey)) {

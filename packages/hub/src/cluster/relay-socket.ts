@@ -6,4 +6,8 @@ const maxPayloadBytes = 1024 * 1024;
 
 /** Opens one connection to a relay. */
 export const connectRelay: WebSocketConnect = (url, protocols) =>
-  new WebSocket(url, protocols, { perMessageDeflate: false, maxPayload: maxPayloadBytes, handshakeTimeout: 10_000 }) as unknown as WebSocketLike;
+  new WebSocket(url, protocols, {
+    perMessageDeflate: false,
+    maxPayload: maxPayloadBytes,
+    handshakeTimeout: 10_000,
+  }) as unknown as WebSocketLike;

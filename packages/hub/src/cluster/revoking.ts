@@ -46,7 +46,11 @@ export interface RevokingOptions {
  * @throws {HubError} NOT_THE_AUTHORITY, NOT_IN_CLUSTER, HUB_UNKNOWN, SELF_REVOCATION.
  * @throws {RevocationError} REVOCATION_INVALID_ENTRY; REVOCATION_UNSAVED when it is in force but not kept.
  */
-export async function revoke(target: RevocationTarget, reason: string, options: RevokingOptions): Promise<RevocationReport> {
+export async function revoke(
+  target: RevocationTarget,
+  reason: string,
+  options: RevokingOptions,
+): Promise<RevocationReport> {
   const { selfId, membership, audit, clock } = options;
   const startedAt = clock.monotonicMs();
   const signer = membership.authoritySigner();
@@ -54,7 +58,11 @@ export async function revoke(target: RevocationTarget, reason: string, options: 
   if (!revocation) throw new HubError({ code: "NOT_IN_CLUSTER", message: "This hub is in no cluster." });
   const id = target.kind === "hub" ? membership.resolve(target.id).hubId : target.id;
   if (id === selfId) {
-    throw new HubError({ code: "SELF_REVOCATION", message: "A hub cannot revoke itself.", hint: "Revoke it from another hub that holds the authority." });
+    throw new HubError({
+      code: "SELF_REVOCATION",
+      message: "A hub cannot revoke itself.",
+      hint: "Revoke it from another hub that holds the authority.",
+    });
   }
   const entry: RevocationEntry = { kind: target.kind, id, reason, at: Math.floor(clock.nowMs() / 1000), by: selfId };
   const connected = new Set(sync.peers.keys());
@@ -77,24 +85,34 @@ export async function revoke(target: RevocationTarget, reason: string, options: 
     entry,
     number: revocation.size,
     hereMs,
-    heldBy: others.flatMap(({ hubId, name }) => (heldAfter.has(hubId) ? [{ hubId, name, afterMs: heldAfter.get(hubId)! }] : [])),
+    heldBy: others.flatMap(({ hubId, name }) =>
+      heldAfter.has(hubId) ? [{ hubId, name, afterMs: heldAfter.get(hubId)! }] : [],
+    ),
     notReached: others.flatMap(({ hubId, name }) => (heldAfter.has(hubId) ? [] : [{ hubId, name }])),
   };
 }
 
 /** Cuts what new entries of the list name, here, and passes the list on. */
-export function applyRevocations(entries: readonly RevocationEntry[], cluster: Cluster, { router, sync }: Federation): void {
+export function applyRevocations(
+  entries: readonly RevocationEntry[],
+  cluster: Cluster,
+  { router, sync }: Federation,
+): void {
   const connected = router.peers().flatMap(({ hubId }) => router.session(hubId)?.peer ?? []);
   for (const entry of entries) {
     const { kind, id } = entry;
-    const error = new RevocationError({ code: `${kind.toUpperCase() as Uppercase<RevocationKind>}_REVOKED`, message: `This ${kind} was revoked.` }, entry);
+    const error = new RevocationError(
+      { code: `${kind.toUpperCase() as Uppercase<RevocationKind>}_REVOKED`, message: `This ${kind} was revoked.` },
+      entry,
+    );
     if (kind === "hub") {
       cluster.markRevoked(id);
       router.cut(id, error);
     } else if (kind === "operator") {
       router.cutOperator(id, error);
     } else if (kind === "leaf" || kind === "spki") {
-      for (const peer of connected) if ((kind === "leaf" ? peer.serial : peer.spki) === id) router.cut(peer.hubId, error);
+      for (const peer of connected)
+        if ((kind === "leaf" ? peer.serial : peer.spki) === id) router.cut(peer.hubId, error);
     } else if (kind === "token") {
       void cluster.closeToken(id);
     }

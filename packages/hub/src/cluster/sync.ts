@@ -83,7 +83,10 @@ export function createSync({ state, nowMs, onRefused }: SyncOptions): Sync {
   }
 
   /** The manifest first: a list may be signed by an authority that only the newer manifest names. */
-  async function sendMissing(stream: Stream, theirs: { readonly manifest: number; readonly revocations: number }): Promise<void> {
+  async function sendMissing(
+    stream: Stream,
+    theirs: { readonly manifest: number; readonly revocations: number },
+  ): Promise<void> {
     const mine = state.heads();
     if (mine.manifest > theirs.manifest) {
       await send(stream, { manifests: state.manifestsAfter(theirs.manifest).slice(0, maxManifestsPerMessage) });

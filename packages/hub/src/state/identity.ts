@@ -1,5 +1,13 @@
 /** A hub's own identity: its id and name, its leaf and Noise keys, its boot nonce. Made once, by the hub itself. */
-import { canonicalJson, encodeBase32, encodeBase64Url, type HubId, parseJson, randomBytes, type Store } from "@fed/core";
+import {
+  canonicalJson,
+  encodeBase32,
+  encodeBase64Url,
+  type HubId,
+  parseJson,
+  randomBytes,
+  type Store,
+} from "@fed/core";
 import { generateNoiseKeyPair, type NoiseKeyPair, noiseKeyPairFromSecret } from "@fed/transport-relay";
 import { generateKeyPair, type KeyPair, keyPairFromSecret } from "@fed/trust";
 import { HubError } from "../errors.js";
@@ -28,10 +36,18 @@ const namePattern = /^[a-z0-9][a-z0-9-]{0,31}$/;
 /** Makes a hub's identity in an empty directory. @throws {HubError} STATE_EXISTS, REQUEST_INVALID for a name that is none. */
 export async function createIdentity(directory: StateDirectory, store: Store, name: string): Promise<Identity> {
   if (!namePattern.test(name)) {
-    throw new HubError({ code: "REQUEST_INVALID", message: `"${name}" cannot name a hub.`, hint: "Use 1 to 32 of a-z 0-9 - and begin with a letter or digit." });
+    throw new HubError({
+      code: "REQUEST_INVALID",
+      message: `"${name}" cannot name a hub.`,
+      hint: "Use 1 to 32 of a-z 0-9 - and begin with a letter or digit.",
+    });
   }
   if (await store.get(identityKey)) {
-    throw new HubError({ code: "STATE_EXISTS", message: `There is a hub in ${directory.path} already.`, hint: "Use it, or name another directory with --dir." });
+    throw new HubError({
+      code: "STATE_EXISTS",
+      message: `There is a hub in ${directory.path} already.`,
+      hint: "Use it, or name another directory with --dir.",
+    });
   }
   directory.writeSecret("leaf", generateKeyPair().secretKey);
   directory.writeSecret("noise", generateNoiseKeyPair().secretKey);
@@ -43,12 +59,21 @@ export async function createIdentity(directory: StateDirectory, store: Store, na
 /** @throws {HubError} STATE_MISSING where there is no hub, STATE_CORRUPT where a key is gone. */
 export async function loadIdentity(directory: StateDirectory, store: Store): Promise<Identity> {
   const stored = await store.get(identityKey);
-  if (!stored) throw new HubError({ code: "STATE_MISSING", message: `There is no hub in ${directory.path}.`, hint: "Make one with `fed init`." });
+  if (!stored)
+    throw new HubError({
+      code: "STATE_MISSING",
+      message: `There is no hub in ${directory.path}.`,
+      hint: "Make one with `fed init`.",
+    });
   const { hubId, name } = parseJson(stored, { maxBytes: 1024 }) as { hubId: string; name: string };
   const secret = (which: "leaf" | "noise" | "audit"): Uint8Array => {
     const bytes = directory.readSecret(which);
     if (bytes?.length !== 32) {
-      throw new HubError({ code: "STATE_CORRUPT", message: `The key ${which} of the hub in ${directory.path} is missing or damaged.`, hint: "Restore the state directory from a backup." });
+      throw new HubError({
+        code: "STATE_CORRUPT",
+        message: `The key ${which} of the hub in ${directory.path} is missing or damaged.`,
+        hint: "Restore the state directory from a backup.",
+      });
     }
     return bytes;
   };

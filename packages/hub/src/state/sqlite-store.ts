@@ -1,21 +1,24 @@
 /** The Store contract on `node:sqlite`, in WAL mode with full synchronisation: what a promise resolved for survives power loss. */
 import { chmodSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { FedError, type Store, type StoreEntry, type StoreErrorCode, type StoreKey } from "@fed/core";
-
-/** Thrown by the store. */
-export class SqliteStoreError extends FedError<StoreErrorCode> {}
-
-const maxValueBytes = 16 * 1024 * 1024;
+import {
+  checkStoreKey,
+  checkStorePrefix,
+  checkStoreValue,
+  type Store,
+  type StoreEntry,
+  StoreError,
+  type StoreKey,
+} from "@fed/core";
 
 /**
  * Opens or creates the database file at `path` (mode 0600).
- * @throws {SqliteStoreError} STORE_READ_ONLY, STORE_FULL, STORE_CORRUPT.
+ * @throws {StoreError} STORE_READ_ONLY, STORE_FULL, STORE_CORRUPT.
  */
 export function openSqliteStore(path: string): Store {
   let database: DatabaseSync | undefined;
   const guarded = <T>(work: (db: DatabaseSync) => T): T => {
-    if (!database) throw new SqliteStoreError({ code: "STORE_CLOSED", message: "The store is closed." });
+    if (!database) throw new StoreError({ code: "STORE_CLOSED", message: "The store is closed." });
     try {
       return work(database);
     } catch (cause) {
@@ -26,14 +29,18 @@ export function openSqliteStore(path: string): Store {
     database = new DatabaseSync(path);
     chmodSync(path, 0o600);
     database.exec("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=2000;");
-    database.exec("CREATE TABLE IF NOT EXISTS entry (key BLOB PRIMARY KEY, parts TEXT NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;");
+    database.exec(
+      "CREATE TABLE IF NOT EXISTS entry (key BLOB PRIMARY KEY, parts TEXT NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;",
+    );
   } catch (cause) {
     database?.close();
     throw storeError(cause, path);
   }
   const statement = (sql: string): StatementSync => guarded((db) => db.prepare(sql));
   const select = statement("SELECT value FROM entry WHERE key = ?");
-  const upsert = statement("INSERT INTO entry (key, parts, value) VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value");
+  const upsert = statement(
+    "INSERT INTO entry (key, parts, value) VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+  );
   const insert = statement("INSERT INTO entry (key, parts, value) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING");
   const update = statement("UPDATE entry SET value = ? WHERE key = ? AND value = ?");
   const remove = statement("DELETE FROM entry WHERE key = ?");
@@ -42,19 +49,23 @@ export function openSqliteStore(path: string): Store {
 
   return {
     async get(key) {
+      checkStoreKey(key);
       const row = guarded(() => select.get(encodeKey(key)));
       return row ? copy(row.value) : undefined;
     },
     async set(key, value) {
-      checkValue(value);
+      checkStoreKey(key);
+      checkStoreValue(value);
       guarded(() => upsert.run(encodeKey(key), JSON.stringify(key), value));
     },
     async delete(key) {
+      checkStoreKey(key);
       guarded(() => remove.run(encodeKey(key)));
     },
     async compareAndSet(key, expected, next) {
+      checkStoreKey(key);
       const at = encodeKey(key);
-      if (next) checkValue(next);
+      if (next) checkStoreValue(next);
       const { changes } = guarded(() => {
         if (expected === undefined) {
           if (next) return insert.run(at, JSON.stringify(key), next);
@@ -65,9 +76,12 @@ export function openSqliteStore(path: string): Store {
       return Number(changes) === 1;
     },
     async list(prefix) {
-      const from = encodeKey(prefix, true);
+      checkStorePrefix(prefix);
+      const from = encodeKey(prefix);
       const rows = guarded(() => range.all(from, Buffer.concat([from, Buffer.from([0xff])])));
-      return rows.map((row): StoreEntry => ({ key: JSON.parse(row.parts as string) as StoreKey, value: copy(row.value) }));
+      return rows.map(
+        (row): StoreEntry => ({ key: JSON.parse(row.parts as string) as StoreKey, value: copy(row.value) }),
+      );
     },
     async close() {
       database?.close();
@@ -80,9 +94,7 @@ export function openSqliteStore(path: string): Store {
 }
 
 /** Order-preserving and prefix-free: UTF-8 of each part with 0 escaped as 0 254, ended by 0 1; so parts never run together. */
-function encodeKey(key: StoreKey, isPrefix = false): Buffer {
-  const valid = key.length <= 8 && (isPrefix || key.length > 0) && key.every((part) => part.length > 0 && part.length <= 256);
-  if (!valid) throw new SqliteStoreError({ code: "INVALID_KEY", message: "A key has one to eight parts of 1 to 256 characters." });
+function encodeKey(key: StoreKey): Buffer {
   const pieces: number[] = [];
   for (const part of key) {
     for (const byte of Buffer.from(part, "utf8")) {
@@ -92,12 +104,6 @@ function encodeKey(key: StoreKey, isPrefix = false): Buffer {
     pieces.push(0, 1);
   }
   return Buffer.from(pieces);
-}
-
-function checkValue(value: Uint8Array): void {
-  if (value.length > maxValueBytes) {
-    throw new SqliteStoreError({ code: "VALUE_TOO_LARGE", message: `A value holds at most ${maxValueBytes} bytes.` });
-  }
 }
 
 function copy(value: unknown): Uint8Array {
@@ -111,19 +117,39 @@ const SQLITE_FULL = 13;
 const SQLITE_CANTOPEN = 14;
 const SQLITE_NOTADB = 26;
 
-function storeError(cause: unknown, path: string): FedError {
-  if (cause instanceof SqliteStoreError) return cause;
+function storeError(cause: unknown, path: string): StoreError {
+  if (cause instanceof StoreError) return cause;
   const primary = Number((cause as { errcode?: number }).errcode ?? 0) & 0xff;
   switch (primary) {
     case SQLITE_FULL:
-      return new SqliteStoreError({ code: "STORE_FULL", message: `There is no space left for ${path}.`, hint: "Free disk space; nothing stored was lost.", retryable: true, cause });
+      return new StoreError({
+        code: "STORE_FULL",
+        message: `There is no space left for ${path}.`,
+        hint: "Free disk space; nothing stored was lost.",
+        retryable: true,
+        cause,
+      });
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return new SqliteStoreError({ code: "STORE_CORRUPT", message: `${path} is damaged.`, hint: "Restore the state directory from a backup.", cause });
+      return new StoreError({
+        code: "STORE_CORRUPT",
+        message: `${path} is damaged.`,
+        hint: "Restore the state directory from a backup.",
+        cause,
+      });
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
-      return new SqliteStoreError({ code: "STORE_READ_ONLY", message: `${path} cannot be written.`, hint: "Check the owner and mode of the state directory.", cause });
+      return new StoreError({
+        code: "STORE_READ_ONLY",
+        message: `${path} cannot be written.`,
+        hint: "Check the owner and mode of the state directory.",
+        cause,
+      });
     default:
-      return new SqliteStoreError({ code: "STORE_READ_ONLY", message: `${path} cannot be used: ${(cause as Error).message}`, cause });
+      return new StoreError({
+        code: "STORE_READ_ONLY",
+        message: `${path} cannot be used: ${(cause as Error).message}`,
+        cause,
+      });
   }
 }

@@ -1,5 +1,17 @@
 /** A hub's state directory: mode 0700, one running hub at a time, secrets in files of mode 0600. */
-import { chmodSync, closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { HubError } from "../errors.js";
 
@@ -28,7 +40,11 @@ export function openStateDirectory(path: string, options: { readonly create?: bo
   try {
     if (options.create) mkdirSync(join(path, "keys"), { recursive: true, mode: 0o700 });
     else if (!existsSync(join(path, "keys"))) {
-      throw new HubError({ code: "STATE_MISSING", message: `There is no hub in ${path}.`, hint: "Make one with `fed init`." });
+      throw new HubError({
+        code: "STATE_MISSING",
+        message: `There is no hub in ${path}.`,
+        hint: "Make one with `fed init`.",
+      });
     }
     if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o700);
   } catch (cause) {

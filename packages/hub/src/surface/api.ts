@@ -1,5 +1,5 @@
 /** `/api/federation/*`: what operators do, as the CLI does it. Every route names the scope it needs and checks its input. */
-import { type Context, type Hono } from "hono";
+import type { Context, Hono } from "hono";
 import { z } from "zod";
 import { HubError } from "../errors.js";
 import type { Hub } from "../hub.js";
@@ -9,7 +9,14 @@ import type { HubEnvironment } from "./http-server.js";
 const base = "/api/federation";
 const name = z.string().min(1).max(128);
 const createBody = z.strictObject({ name });
-const inviteBody = z.strictObject({ ttlMs: z.int().min(1000).max(24 * 60 * 60_000).optional(), roles: z.array(name).max(16).optional() });
+const inviteBody = z.strictObject({
+  ttlMs: z
+    .int()
+    .min(1000)
+    .max(24 * 60 * 60_000)
+    .optional(),
+  roles: z.array(name).max(16).optional(),
+});
 const pairBody = z.strictObject({ token: z.string().min(1).max(8192) });
 const shareBody = z.strictObject({ app: name, target: z.string().min(1).max(256), tool: name.optional() });
 const revokeBody = z.strictObject({
@@ -35,19 +42,39 @@ export function addApiRoutes(app: Hono<HubEnvironment>, hub: Hub): void {
   route("GET", "/status", "ReadOnly", () => hub.cluster.status());
   route("GET", "/peers", "ReadOnly", () => hub.cluster.peers());
   route("GET", "/peers/:id/paths", "ReadOnly", (context) => hub.cluster.paths(context.req.param("id") ?? ""));
-  route("POST", "/cluster", "Admin", async (context) => {
-    await hub.cluster.create(await body(context, createBody));
-    return hub.cluster.status();
-  }, 201);
-  route("POST", "/generate-pairing-token", "Admin", async (context) => {
-    const options = await body(context, inviteBody);
-    return { token: await hub.cluster.invite(options), expiresInMs: options.ttlMs ?? 600_000 };
-  }, 201);
-  route("POST", "/pair", "Admin", async (context) => {
-    const { token } = await body(context, pairBody);
-    return { ...(await hub.cluster.join(token)), cluster: hub.cluster.status() };
-  }, 201);
-  route("POST", "/cluster/export", "Admin", async (context) => hub.cluster.exportPublic((await body(context, exportBody)).directory));
+  route(
+    "POST",
+    "/cluster",
+    "Admin",
+    async (context) => {
+      await hub.cluster.create(await body(context, createBody));
+      return hub.cluster.status();
+    },
+    201,
+  );
+  route(
+    "POST",
+    "/generate-pairing-token",
+    "Admin",
+    async (context) => {
+      const options = await body(context, inviteBody);
+      return { token: await hub.cluster.invite(options), expiresInMs: options.ttlMs ?? 600_000 };
+    },
+    201,
+  );
+  route(
+    "POST",
+    "/pair",
+    "Admin",
+    async (context) => {
+      const { token } = await body(context, pairBody);
+      return { ...(await hub.cluster.join(token)), cluster: hub.cluster.status() };
+    },
+    201,
+  );
+  route("POST", "/cluster/export", "Admin", async (context) =>
+    hub.cluster.exportPublic((await body(context, exportBody)).directory),
+  );
   route("GET", "/sharing", "ReadOnly", () => hub.sharing.policy);
   route("POST", "/share", "Admin", async (context) => {
     const { app: shared, target, tool } = await body(context, shareBody);
@@ -59,10 +86,16 @@ export function addApiRoutes(app: Hono<HubEnvironment>, hub: Hub): void {
     await hub.sharing.unshare(shared, target, { tool });
     return hub.sharing.policy;
   });
-  route("POST", "/revocations", "Admin", async (context) => {
-    const { reason, ...target } = await body(context, revokeBody);
-    return hub.cluster.revoke(target, reason);
-  }, 201);
+  route(
+    "POST",
+    "/revocations",
+    "Admin",
+    async (context) => {
+      const { reason, ...target } = await body(context, revokeBody);
+      return hub.cluster.revoke(target, reason);
+    },
+    201,
+  );
   route("GET", "/revocations", "ReadOnly", () => hub.cluster.revocations() ?? { number: 0, entries: [] });
   route("GET", "/audit", "Admin", (context) => hub.audit.tail(valid(tailQuery, context.req.query("count"))));
   route("GET", "/audit/verify", "Admin", async () => {
@@ -86,5 +119,8 @@ function valid<T>(schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new HubError({ code: "REQUEST_INVALID", message: `${issue?.path.join(".") || "The request"}: ${issue?.message ?? "not valid"}.` });
+  throw new HubError({
+    code: "REQUEST_INVALID",
+    message: `${issue?.path.join(".") || "The request"}: ${issue?.message ?? "not valid"}.`,
+  });
 }

@@ -1,6 +1,7 @@
 /** The hub's HTTP port: `/mcp` for agents, `/api/federation/*` for operators, health. Loopback unless told otherwise. */
-import { serve } from "@hono/node-server";
+
 import { type FedError, isFedError, toFedError } from "@fed/core";
+import { serve } from "@hono/node-server";
 import {
   createMcpHandler,
   hostHeaderValidationResponse,
@@ -62,12 +63,15 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   const hosts = [...localhostAllowedHostnames(), options.host];
 
   app.onError((error, context) => problem(context, isFedError(error) ? error : toFedError(error)));
-  app.notFound((context) => problem(context, new HubError({ code: "REQUEST_INVALID", message: `There is no ${context.req.path}.` }), 404));
+  app.notFound((context) =>
+    problem(context, new HubError({ code: "REQUEST_INVALID", message: `There is no ${context.req.path}.` }), 404),
+  );
   app.get("/healthz", (context) => context.text("ok"));
   app.get("/readyz", (context) => (options.ready() ? context.text("ready") : context.text("not ready", 503)));
   app.use(async (context, next) => {
     const { raw } = context.req;
-    const refused = hostHeaderValidationResponse(raw, hosts) ?? originValidationResponse(raw, localhostAllowedOrigins());
+    const refused =
+      hostHeaderValidationResponse(raw, hosts) ?? originValidationResponse(raw, localhostAllowedOrigins());
     if (refused) return refused;
     const bearer = /^Bearer (\S{1,256})$/.exec(context.req.header("authorization") ?? "");
     try {
@@ -84,7 +88,14 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       authInfo: { token: "", clientId: operator.principal, scopes: [operator.scope], extra: { operator } },
     });
   });
-  app.use("/api/*", bodyLimit({ maxSize: maxBodyBytes, onError: (context) => problem(context, new HubError({ code: "REQUEST_INVALID", message: "The request is too large." }), 413) }));
+  app.use(
+    "/api/*",
+    bodyLimit({
+      maxSize: maxBodyBytes,
+      onError: (context) =>
+        problem(context, new HubError({ code: "REQUEST_INVALID", message: "The request is too large." }), 413),
+    }),
+  );
   options.api(app);
 
   return new Promise((resolve, reject) => {
@@ -102,17 +113,35 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     server.once("error", (cause: NodeJS.ErrnoException) => {
       reject(
         cause.code === "EADDRINUSE"
-          ? new HubError({ code: "HTTP_PORT_IN_USE", message: `Port ${options.port} on ${options.host} is in use.`, hint: "Choose another with --http HOST:PORT.", cause })
-          : new HubError({ code: "HTTP_PORT_IN_USE", message: `Cannot listen on ${options.host}:${options.port}: ${cause.message}`, hint: "Choose another address with --http HOST:PORT.", cause }),
+          ? new HubError({
+              code: "HTTP_PORT_IN_USE",
+              message: `Port ${options.port} on ${options.host} is in use.`,
+              hint: "Choose another with --http HOST:PORT.",
+              cause,
+            })
+          : new HubError({
+              code: "HTTP_PORT_IN_USE",
+              message: `Cannot listen on ${options.host}:${options.port}: ${cause.message}`,
+              hint: "Choose another address with --http HOST:PORT.",
+              cause,
+            }),
       );
     });
   });
 }
 
 /** An RFC 9457 problem document with our `code`. */
-function problem(context: Context, error: FedError, status: 400 | 401 | 403 | 404 | 409 | 413 | 503 = statusOf[error.code] ?? (error.retryable ? 503 : 400)): Response {
+function problem(
+  context: Context,
+  error: FedError,
+  status: 400 | 401 | 403 | 404 | 409 | 413 | 503 = statusOf[error.code] ?? (error.retryable ? 503 : 400),
+): Response {
   const { code, message, hint, retryable } = error;
-  return context.body(JSON.stringify({ type: "about:blank", title: message, status, code, ...(hint ? { hint } : {}), retryable }), status, {
-    "content-type": "application/problem+json",
-  });
+  return context.body(
+    JSON.stringify({ type: "about:blank", title: message, status, code, ...(hint ? { hint } : {}), retryable }),
+    status,
+    {
+      "content-type": "application/problem+json",
+    },
+  );
 }

@@ -1,6 +1,11 @@
 /** What an agent sees on `/mcp`: four tools that reach every app of the fleet. Hub, app and tool are separate fields. */
 import { FedError, type Json, toFedError } from "@fed/core";
-import { type CallToolResult, McpServer, type McpServerFactory, type ServerContext } from "@modelcontextprotocol/server";
+import {
+  type CallToolResult,
+  McpServer,
+  type McpServerFactory,
+  type ServerContext,
+} from "@modelcontextprotocol/server";
 import { z } from "zod";
 import { HubError } from "../errors.js";
 import type { Operator } from "../operator.js";
@@ -24,15 +29,26 @@ export interface SurfaceBackend {
   list(options: { readonly operator: Operator; readonly signal?: AbortSignal }): Promise<ListedApp[]>;
   /** Sends one MCP request to an app, wherever it is, and returns its result verbatim. */
   request(
-    target: { readonly hub: string | undefined; readonly app: string; readonly method: string; readonly params: Record<string, unknown> },
-    options: { readonly operator: Operator; readonly signal?: AbortSignal; readonly onProgress?: (params: unknown) => void },
+    target: {
+      readonly hub: string | undefined;
+      readonly app: string;
+      readonly method: string;
+      readonly params: Record<string, unknown>;
+    },
+    options: {
+      readonly operator: Operator;
+      readonly signal?: AbortSignal;
+      readonly onProgress?: (params: unknown) => void;
+    },
   ): Promise<unknown>;
 }
 
 const hubField = z.string().min(1).max(64).describe("The hub's name or id. Left out: this hub.");
 const appField = z.string().min(1).max(64).describe("The app's name on that hub.");
 const describeInput = z.object({ hub: hubField.optional(), app: appField });
-const searchInput = z.object({ query: z.string().min(1).max(256).describe("Words to look for in app and tool names and descriptions.") });
+const searchInput = z.object({
+  query: z.string().min(1).max(256).describe("Words to look for in app and tool names and descriptions."),
+});
 const callInput = z.object({
   hub: hubField.optional(),
   app: appField,
@@ -49,7 +65,8 @@ interface ToolsPage {
 export function createSurface(backend: SurfaceBackend): McpServerFactory {
   return ({ authInfo }) => {
     const operator = authInfo?.extra?.operator as Operator | undefined;
-    if (!operator) throw new HubError({ code: "UNAUTHENTICATED", message: "The surface was reached without an operator." });
+    if (!operator)
+      throw new HubError({ code: "UNAUTHENTICATED", message: "The surface was reached without an operator." });
     const server = new McpServer(
       { name: "fed", title: "fed hub", version: "0.0.0" },
       {
@@ -62,24 +79,47 @@ export function createSurface(backend: SurfaceBackend): McpServerFactory {
 
     server.registerTool(
       "apps.list",
-      { title: "List apps", description: "Every app you may use, on every hub, with where it is and by which path.", inputSchema: z.object({}), annotations: readOnly },
+      {
+        title: "List apps",
+        description: "Every app you may use, on every hub, with where it is and by which path.",
+        inputSchema: z.object({}),
+        annotations: readOnly,
+      },
       (_input, context) =>
         answer(async () => ({ apps: await backend.list({ operator, signal: context.mcpReq.signal }) }), {}),
     );
     server.registerTool(
       "apps.describe",
-      { title: "Describe an app", description: "The tools of one app, with their input schemas.", inputSchema: describeInput, annotations: readOnly },
+      {
+        title: "Describe an app",
+        description: "The tools of one app, with their input schemas.",
+        inputSchema: describeInput,
+        annotations: readOnly,
+      },
       ({ hub, app }, context) =>
-        answer(async () => ({ tools: await allTools(backend, { hub, app }, operator, context.mcpReq.signal) }), { hub, app }),
+        answer(async () => ({ tools: await allTools(backend, { hub, app }, operator, context.mcpReq.signal) }), {
+          hub,
+          app,
+        }),
     );
     server.registerTool(
       "apps.search",
-      { title: "Search apps", description: "Apps and tools whose name or description holds all the words.", inputSchema: searchInput, annotations: readOnly },
+      {
+        title: "Search apps",
+        description: "Apps and tools whose name or description holds all the words.",
+        inputSchema: searchInput,
+        annotations: readOnly,
+      },
       ({ query }, context) => answer(() => search(backend, query, operator, context.mcpReq.signal), {}),
     );
     server.registerTool(
       "app.call",
-      { title: "Call a tool", description: "Calls one tool of one app, on any hub.", inputSchema: callInput, annotations: { openWorldHint: true } },
+      {
+        title: "Call a tool",
+        description: "Calls one tool of one app, on any hub.",
+        inputSchema: callInput,
+        annotations: { openWorldHint: true },
+      },
       (input, context) => callTool(backend, input, operator, context),
     );
     return server;
@@ -96,14 +136,23 @@ async function callTool(
   const progressToken = mcpReq._meta?.progressToken;
   try {
     const result = await backend.request(
-      { hub, app, method: "tools/call", params: { name: tool, arguments: input.arguments ?? {}, ...passedMeta(mcpReq._meta) } },
+      {
+        hub,
+        app,
+        method: "tools/call",
+        params: { name: tool, arguments: input.arguments ?? {}, ...passedMeta(mcpReq._meta) },
+      },
       {
         operator,
         signal: mcpReq.signal,
         onProgress:
           progressToken === undefined
             ? undefined
-            : (params) => void mcpReq.notify({ method: "notifications/progress", params: { ...(params as object), progressToken } }),
+            : (params) =>
+                void mcpReq.notify({
+                  method: "notifications/progress",
+                  params: { ...(params as object), progressToken },
+                }),
       },
     );
     return result as CallToolResult;
@@ -114,7 +163,9 @@ async function callTool(
 
 /** The caller's `_meta` without what belongs to this hop alone: the progress token and the protocol's reserved keys. */
 function passedMeta(meta: Readonly<Record<string, unknown>> | undefined): { _meta?: Record<string, unknown> } {
-  const kept = Object.entries(meta ?? {}).filter(([key]) => key !== "progressToken" && !key.startsWith("io.modelcontextprotocol/"));
+  const kept = Object.entries(meta ?? {}).filter(
+    ([key]) => key !== "progressToken" && !key.startsWith("io.modelcontextprotocol/"),
+  );
   return kept.length > 0 ? { _meta: Object.fromEntries(kept) } : {};
 }
 
@@ -128,7 +179,10 @@ async function allTools(
   let cursor: string | undefined;
   for (let page = 0; page < 32; page++) {
     const params = cursor === undefined ? {} : { cursor };
-    const answer = (await backend.request({ ...target, method: "tools/list", params }, { operator, signal })) as ToolsPage;
+    const answer = (await backend.request(
+      { ...target, method: "tools/list", params },
+      { operator, signal },
+    )) as ToolsPage;
     tools.push(...(answer.tools ?? []));
     cursor = answer.nextCursor;
     if (cursor === undefined) break;
@@ -136,7 +190,12 @@ async function allTools(
   return tools;
 }
 
-async function search(backend: SurfaceBackend, query: string, operator: Operator, signal: AbortSignal): Promise<object> {
+async function search(
+  backend: SurfaceBackend,
+  query: string,
+  operator: Operator,
+  signal: AbortSignal,
+): Promise<object> {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   const matches = (...texts: (string | undefined)[]) => {
     const text = texts.join(" ").toLowerCase();
@@ -148,12 +207,21 @@ async function search(backend: SurfaceBackend, query: string, operator: Operator
       .filter((app) => app.status === "ready")
       .map(async ({ hub, hubId, app, title, description }) => {
         const about = { hub, app, title, description };
-        const tools = await allTools(backend, { hub: hubId, app }, operator, AbortSignal.any([signal, AbortSignal.timeout(3000)])).catch(() => []);
-        const hits = tools.filter((tool) => matches(hub, app, title, description, tool.name, tool.title, tool.description));
+        const tools = await allTools(
+          backend,
+          { hub: hubId, app },
+          operator,
+          AbortSignal.any([signal, AbortSignal.timeout(3000)]),
+        ).catch(() => []);
+        const hits = tools.filter((tool) =>
+          matches(hub, app, title, description, tool.name, tool.title, tool.description),
+        );
         return { ...about, tools: hits.map((tool) => ({ name: tool.name, description: tool.description })) };
       }),
   );
-  return { matches: found.filter((app) => app.tools.length > 0 || matches(app.hub, app.app, app.title, app.description)) };
+  return {
+    matches: found.filter((app) => app.tools.length > 0 || matches(app.hub, app.app, app.title, app.description)),
+  };
 }
 
 async function answer(work: () => Promise<object>, where: { hub?: string; app?: string }): Promise<CallToolResult> {
@@ -177,9 +245,14 @@ export function failure(cause: unknown, where: { readonly hub?: string; readonly
 }
 
 /** The error that {@link failure} put into a tool result, or undefined when there is none. */
-export function failureOf(result: { readonly structuredContent?: unknown; readonly isError?: boolean }): FedError | undefined {
+export function failureOf(result: {
+  readonly structuredContent?: unknown;
+  readonly isError?: boolean;
+}): FedError | undefined {
   if (!result.isError) return undefined;
-  const { error } = (result.structuredContent ?? {}) as { error?: { code?: unknown; message?: unknown; hint?: unknown; retryable?: unknown } };
+  const { error } = (result.structuredContent ?? {}) as {
+    error?: { code?: unknown; message?: unknown; hint?: unknown; retryable?: unknown };
+  };
   if (typeof error?.code !== "string" || typeof error.message !== "string") return undefined;
   return new FedError({
     code: error.code,
