@@ -1,0 +1,167 @@
+/** `fed cluster`, `invite`, `join`, `peers`, `path`. */
+import { resolve } from "node:path";
+import type { ClusterStatus, Hub, Peer } from "@fed/hub";
+import type { Command } from "commander";
+import { onHub, request, requireRunning } from "../hub-client.js";
+import type { Globals } from "../main.js";
+import { ago, parseDuration, print, table } from "../output.js";
+
+type Paths = ReturnType<Hub["cluster"]["paths"]>;
+
+/** Adds the commands. */
+export function addClusterCommands(program: Command, globals: () => Globals): void {
+  const cluster = program
+    .command("cluster")
+    .description("found a cluster, look at it, take its public documents along");
+
+  cluster
+    .command("create <name>")
+    .description("found a cluster; this hub becomes its first member and its authority")
+    .action(async (name: string) => {
+      const { dir, json } = globals();
+      const status = await onHub(
+        dir,
+        (run) => request<ClusterStatus>(run, "POST", "/cluster", { name }),
+        async (hub) => {
+          await hub.cluster.create({ name });
+          return hub.cluster.status();
+        },
+      );
+      print(json, status, (made) => [
+        `Cluster ${made.name} is founded: ${made.clusterId}`,
+        `A relay for it must admit ${made.relayAdmissionKey}`,
+        "Let others in with `fed invite`.",
+      ]);
+    });
+
+  cluster
+    .command("status")
+    .description("manifest version, members, expiry")
+    .action(async () => {
+      const { dir, json } = globals();
+      const status = await onHub(
+        dir,
+        (run) => request<ClusterStatus>(run, "GET", "/status"),
+        async (hub) => hub.cluster.status(),
+      );
+      print(json, status, showStatus);
+    });
+
+  cluster
+    .command("export <directory>")
+    .description("write ca.pem, leaf.pem and manifest.json for foreign tools; never a private key")
+    .action(async (directory: string) => {
+      const { dir, json } = globals();
+      const target = resolve(directory);
+      const files = await onHub(
+        dir,
+        (run) => request<string[]>(run, "POST", "/cluster/export", { directory: target }),
+        async (hub) => hub.cluster.exportPublic(target),
+      );
+      print(json, files, (written) => written);
+    });
+
+  program
+    .command("invite")
+    .description("a single-use pairing token for one hub")
+    .option("--ttl <duration>", "how long it is good", "10m")
+    .option("--role <role...>", "roles that the hub gets")
+    .action(async ({ ttl, role }: { ttl: string; role?: string[] }) => {
+      const { dir, json } = globals();
+      const made = await request<{ token: string; expiresInMs: number }>(
+        requireRunning(dir),
+        "POST",
+        "/generate-pairing-token",
+        { ttlMs: parseDuration(ttl), roles: role },
+      );
+      print(json, made, ({ token, expiresInMs }) => [
+        token,
+        "",
+        `Good for ${Math.round(expiresInMs / 60_000)} min and for one hub: fed join TOKEN`,
+      ]);
+    });
+
+  program
+    .command("join <token>")
+    .description("join the cluster of the hub that made the token")
+    .action(async (token: string) => {
+      const { dir, json } = globals();
+      const joined = await request<{ via: string; connected: boolean; cluster: ClusterStatus }>(
+        requireRunning(dir),
+        "POST",
+        "/pair",
+        { token },
+      );
+      print(json, joined, ({ via, connected, cluster: { name, members } }) => [
+        `Joined ${name} over the ${via === "lan" ? "LAN" : via}; it has ${members.length} members.`,
+        connected
+          ? "A first session as a member is up."
+          : "No session as a member yet; see `fed peers` and `fed doctor`.",
+      ]);
+    });
+
+  program
+    .command("peers")
+    .description("the other hubs: state, path, what they hold")
+    .action(async () => {
+      const { dir, json } = globals();
+      const peers = await onHub(
+        dir,
+        (run) => request<Peer[]>(run, "GET", "/peers"),
+        async (hub) => hub.cluster.peers(),
+      );
+      print(json, peers, showPeers);
+    });
+
+  program
+    .command("path <hub>")
+    .description("every way to a hub, which one calls take, and why")
+    .action(async (hub: string) => {
+      const { dir, json } = globals();
+      const paths = await request<Paths>(requireRunning(dir), "GET", `/peers/${encodeURIComponent(hub)}/paths`);
+      print(json, paths, (ways) =>
+        ways.length === 0
+          ? "No way to it is known: no transport that both hubs use has found it yet."
+          : table([
+              ["PATH", "STATE", "RTT", "WHY"],
+              ...ways.map((way) => [`${way.best ? "*" : " "} ${way.transport}`, way.state, ms(way.rttMs), way.why]),
+            ]),
+      );
+    });
+}
+
+function showStatus(status: ClusterStatus): string[] {
+  const { authority, lan } = status;
+  return [
+    `${status.name}  ${status.clusterId}`,
+    `manifest ${status.manifestVersion}, good until ${new Date(status.manifestExpiresAtMs).toISOString().slice(0, 10)}; this hub's leaf until ${new Date(status.leafExpiresAtMs).toISOString().slice(0, 10)}`,
+    `authority ${authority.threshold} of ${authority.keys}${authority.held ? ", held here" : ""}; ${status.revocations} revocations`,
+    `relay admission key ${status.relayAdmissionKey}`,
+    ...(lan ? [`LAN ${lan.addresses.join(", ") || "not listening"}; discovery ${lan.discovery}`] : []),
+    "",
+    table([
+      ["HUB", "ID", "ROLES"],
+      ...status.members.map(({ name, hubId, roles }) => [name, hubId, roles.join(", ") || "-"]),
+    ]),
+  ];
+}
+
+function showPeers(peers: readonly Peer[]): string {
+  if (peers.length === 0) return "No other hub is in this cluster.";
+  return table([
+    ["HUB", "STATE", "PATH", "RTT", "MANIFEST", "REVOCATIONS", "HEARD"],
+    ...peers.map(({ name, state, path, rttMs, holds }) => [
+      name,
+      state,
+      path ?? "none",
+      ms(rttMs),
+      String(holds?.manifest ?? "?"),
+      String(holds?.revocations ?? "?"),
+      holds ? ago(holds.atMs) : "-",
+    ]),
+  ]);
+}
+
+function ms(value: number | undefined): string {
+  return value === undefined ? "-" : `${value.toFixed(1)} ms`;
+}

@@ -1,0 +1,100 @@
+/** `fed init` and `fed up`: make a hub, run it. */
+import { existsSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { createHub, openStateDirectory, readAppConfig } from "@fed/hub";
+import type { Command } from "commander";
+import { pino } from "pino";
+import type { Globals } from "../main.js";
+import { CliError, parseListen, print } from "../output.js";
+import { untilStopped } from "../until-stopped.js";
+
+interface UpOptions {
+  readonly mcpConfig?: string;
+  readonly http: string;
+  readonly lan?: string | true;
+  readonly peer: readonly string[];
+  readonly discovery: boolean;
+  readonly relay: readonly string[];
+  readonly logLevel: string;
+}
+
+/** Adds the commands. */
+export function addHubCommands(program: Command, globals: () => Globals): void {
+  program
+    .command("init")
+    .description("make this hub's identity; prints the admin token once")
+    .option("--name <name>", "the hub's name, unique in its cluster", defaultName())
+    .action(async ({ name }: { name: string }) => {
+      const { dir, json } = globals();
+      if (existsSync(join(dir, "hub.sqlite"))) {
+        // Opening says precisely what is there: a hub, a locked hub, or something damaged.
+        openStateDirectory(dir);
+        throw new CliError({
+          code: "USAGE",
+          message: `There is a hub in ${dir} already.`,
+          hint: "Use it, or name another directory with --dir.",
+        });
+      }
+      await using hub = await createHub({ dir, name, http: false, relays: false });
+      const token = await hub.operators.issueToken({ name: "admin", scope: "Admin" });
+      print(json, { hubId: hub.hubId, name: hub.name, dir, token }, (made) => [
+        `Hub ${made.name} is in ${made.dir}.`,
+        `Its admin token, shown this once: ${made.token}`,
+        "Run it with `fed up --mcp-config FILE`.",
+      ]);
+    });
+
+  program
+    .command("up")
+    .description("run the hub until it is told to stop")
+    .option("--mcp-config <file>", "the mcpServers JSON that MCP clients already use")
+    .option("--http <host:port>", "where agents and operators reach it", "127.0.0.1:0")
+    .option("--lan [host:port]", "federate over the LAN")
+    .option("--peer <host:port>", "a LAN address to try where multicast does not reach", collect, [])
+    .option("--no-discovery", "neither announce nor look for hubs by multicast")
+    .option("--relay <url>", "federate over this relay; default those the cluster names", collect, [])
+    .option("--log-level <level>", "debug, info, warn, error or silent; the log goes to stderr", "warn")
+    .action(async (options: UpOptions) => {
+      const { dir, json } = globals();
+      const logger = pino({ level: options.logLevel }, pino.destination({ dest: 2, sync: true }));
+      const hub = await createHub({
+        dir,
+        apps: options.mcpConfig === undefined ? {} : readAppConfig(options.mcpConfig),
+        http: parseListen(options.http, "127.0.0.1"),
+        lan:
+          options.lan === undefined
+            ? false
+            : {
+                listen: options.lan === true ? undefined : parseListen(options.lan, "0.0.0.0"),
+                peers: options.peer,
+                discovery: options.discovery,
+              },
+        relays: options.relay.length > 0 ? options.relay : undefined,
+        log: logger,
+      });
+      const stopped = untilStopped();
+      print(json, { hubId: hub.hubId, name: hub.name, url: hub.url, mcp: `${hub.url}/mcp`, pid: process.pid }, (up) => [
+        `Hub ${up.name} is up.`,
+        `Agents connect to ${up.mcp} with their token; \`fed mcp\` serves clients that only speak stdio.`,
+        "Stop it with Ctrl-C.",
+      ]);
+      await stopped;
+      await hub.close();
+    });
+}
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
+
+function defaultName(): string {
+  return (
+    hostname()
+      .toLowerCase()
+      .replace(/\..*$/, "")
+      .replace(/[^a-z0-9-]/g, "-")
+      .replace(/^-+/, "")
+      .slice(0, 32) || "hub"
+  );
+}

@@ -1,0 +1,48 @@
+/** The `fed` command: parses, hands over to a command, and turns whatever went wrong into a code and an exit status. */
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { Command, CommanderError } from "commander";
+import { addAppCommands } from "./commands/apps.js";
+import { addAuditCommands } from "./commands/audit.js";
+import { addClusterCommands } from "./commands/cluster.js";
+import { addDoctorCommand } from "./commands/doctor.js";
+import { addHubCommands } from "./commands/hub.js";
+import { addMcpCommand } from "./commands/mcp.js";
+import { addRelayCommand } from "./commands/relay.js";
+import { addRevocationCommands } from "./commands/revocation.js";
+import { addSharingCommands } from "./commands/sharing.js";
+import { reportError } from "./output.js";
+
+/** What every command knows. */
+export interface Globals {
+  /** The hub's state directory. */
+  readonly dir: string;
+  readonly json: boolean;
+}
+
+/** Runs one command line. @returns the exit status: 0 well, 1 refused or failed, 2 wrong usage. */
+export async function main(args: readonly string[]): Promise<number> {
+  const program = new Command("fed")
+    .description("Talk to one hub, drive the whole fleet.")
+    .option("--dir <dir>", "state directory of the hub", process.env.FED_DIR ?? join(homedir(), ".fed"))
+    .option("--json", "one JSON document on stdout", false)
+    .showHelpAfterError("(see fed --help)")
+    .exitOverride();
+  const globals = (): Globals => program.opts<Globals>();
+  addHubCommands(program, globals);
+  addMcpCommand(program, globals);
+  addClusterCommands(program, globals);
+  addAppCommands(program, globals);
+  addSharingCommands(program, globals);
+  addRevocationCommands(program, globals);
+  addAuditCommands(program, globals);
+  addDoctorCommand(program, globals);
+  addRelayCommand(program, globals);
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return typeof process.exitCode === "number" ? process.exitCode : 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    return reportError(args.includes("--json"), error);
+  }
+}
