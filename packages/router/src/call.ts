@@ -76,6 +76,7 @@ export class Client {
   /**
    * The app's result.
    * @throws {RemoteError} what the owner answered.
+   * @throws {FedError} why the owner is cut off, if it is.
    * @throws {RouterError} HUB_UNREACHABLE, OUTCOME_UNKNOWN, BUSY, REMOTE_PROTOCOL, BODY_TOO_LARGE; the deadline's error.
    */
   async call(call: RemoteCall, deadline: Deadline): Promise<unknown> {
@@ -104,7 +105,7 @@ export class Client {
   async #attempts(call: RemoteCall, deadline: Deadline): Promise<unknown> {
     const { paths } = this.#ports;
     const first = paths.best(call.hubId);
-    if (!first) throw unreachable(call.hubId, paths.cutError(call.hubId));
+    if (!first) throw paths.cutError(call.hubId) ?? unreachable(call.hubId);
     let link: Link = first;
     let firstEpoch: string | undefined;
     for (let attempt = 1; ; attempt++) {
@@ -258,7 +259,7 @@ function cancelError(cause: unknown): FedError {
   return new CoreError({ code: "ABORTED", message: "The caller has cancelled." });
 }
 
-function unreachable(hubId: HubId, cause: FedError | undefined): RouterError {
+function unreachable(hubId: HubId, cause?: FedError): RouterError {
   return new RouterError({
     code: "HUB_UNREACHABLE",
     message: `No path to hub ${hubId} works now; the call was not sent.`,

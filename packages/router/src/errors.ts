@@ -10,7 +10,6 @@ export type RouterErrorCode =
   | "BODY_TOO_LARGE"
   | "BUSY"
   | "DEADLINE_EXCEEDED"
-  | "HUB_CUT"
   | "HUB_UNKNOWN"
   | "HUB_UNREACHABLE"
   | "IDEMPOTENCY_MISMATCH"
