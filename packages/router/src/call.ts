@@ -230,8 +230,18 @@ export class Client {
   async #catchUp(link: Link, caller: Caller, answer: LastAnswer, deadline: Deadline): Promise<void> {
     const { onLargerRevocationSize, revocation } = this.#ports;
     if (!onLargerRevocationSize) return;
-    await Promise.race([onLargerRevocationSize(link.peer, answer.revocationSize), deadline.ended]);
-    revocation.assertCaller(caller, link.peer);
+    try {
+      await Promise.race([onLargerRevocationSize(link.peer, answer.revocationSize), deadline.ended]);
+      revocation.assertCaller(caller, link.peer);
+    } catch (cause) {
+      // The owner has answered, so this must not read like a refusal that may be tried again.
+      throw new RouterError({
+        code: "OUTCOME_UNKNOWN",
+        message: `The answer of hub ${link.peer.hubId} is withheld: ${toFedError(cause).code}.`,
+        hint: "Look before you repeat it; see the owner's audit log.",
+        cause,
+      });
+    }
   }
 
   /** The peer ends its direction with the last answer; one that goes on is cut short. */

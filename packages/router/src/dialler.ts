@@ -226,8 +226,10 @@ export class Dialler {
     try {
       const signal = AbortSignal.any([timeout.signal, this.#closing.signal]);
       target.hubId = await this.#options.connect(target, signal);
-      this.#become(target, "connected");
       target.error = undefined;
+      this.#become(target, "connected");
+      // A session that is over already has told of its end before this address counted as connected.
+      if (this.#options.wanted(target)) this.lost(target.hubId, target.transport.name, false, undefined);
     } catch (cause) {
       target.error = toFedError(cause);
       target.failures++;

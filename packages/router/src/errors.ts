@@ -10,6 +10,7 @@ export type RouterErrorCode =
   | "BODY_TOO_LARGE"
   | "BUSY"
   | "DEADLINE_EXCEEDED"
+  | "HUB_REMOVED"
   | "HUB_UNKNOWN"
   | "HUB_UNREACHABLE"
   | "IDEMPOTENCY_MISMATCH"

@@ -16,7 +16,7 @@ import type { PeerEvents } from "./ports.js";
 export interface LinkTableOptions {
   readonly clock: Clock;
   readonly events: PeerEvents;
-  /** A session that was not retired is over; `healthy` when it had proved itself for 30 s. */
+  /** The last session over its transport is over; `healthy` when it had proved itself for 30 s. */
   lost(link: Link, healthy: boolean, error: FedError | undefined): void;
 }
 
@@ -148,7 +148,8 @@ export class LinkTable {
     const { confirmedAtMs } = link;
     const ageMs = confirmedAtMs === undefined ? 0 : this.#options.clock.monotonicMs() - confirmedAtMs;
     link.become("retired", "the session is over", this.#options.clock.nowMs());
-    this.#options.lost(link, ageMs >= limits.healthyAfterMs, error);
+    // Where a rival stays in its place, nothing is lost.
+    if (!this.has(hubId, link.transport)) this.#options.lost(link, ageMs >= limits.healthyAfterMs, error);
     this.#changed(link.peer, error);
   }
 

@@ -51,6 +51,7 @@ export class PeerPaths {
   readonly #opening = new Map<HubId, number>();
   /** Sessions this hub itself is opening, by hub and transport. */
   readonly #dialled = new Set<string>();
+  #members: ReadonlySet<HubId> = new Set();
   #closed = false;
 
   constructor(options: PeerPathsOptions) {
@@ -97,9 +98,12 @@ export class PeerPaths {
     return this.#listeners.status();
   }
 
-  /** Replaces whom to dial and where; lifts the cut of every hub it names. */
+  /** Replaces whom to dial and where; lifts the cut of every hub it names, ends the sessions of those it names no more. */
   setMembers(members: readonly Member[]): void {
     const others = members.filter(({ hubId }) => hubId !== this.#options.selfId).slice(0, limits.members);
+    const named = new Set(others.map(({ hubId }) => hubId));
+    for (const hubId of this.#members) if (!named.has(hubId)) this.#links.closePeer(hubId, removed());
+    this.#members = named;
     for (const { hubId } of others) if (this.#cut.delete(hubId)) this.#dialler.wake(hubId);
     this.#dialler.setMembers(others, this.#transports);
   }
@@ -251,6 +255,10 @@ export class PeerPaths {
 
 function notAPeer(): RouterError {
   return new RouterError({ code: "SELF_CONNECTED", message: "The other end is this hub itself, or nobody known." });
+}
+
+function removed(): RouterError {
+  return new RouterError({ code: "HUB_REMOVED", message: "The hub is no member of the cluster any more." });
 }
 
 function closedError(): RouterError {

@@ -78,9 +78,9 @@ export interface Router extends AsyncDisposable {
    * @throws {RouterError} for what this hub finds; see the README's table.
    */
   call(target: CallTarget, options: CallOptions): Promise<unknown>;
-  /** Every app the caller may call something of, known by the deadline. */
+  /** Every app the caller may call something of, known by the deadline. Rejects for a revoked caller. */
   list(caller: Caller, options?: ListOptions): Promise<CatalogueEntry[]>;
-  /** Replaces the members of the cluster; lifts the cut of every hub it names. */
+  /** Replaces the members of the cluster; lifts the cut of those it names, ends the sessions of those it names no more. */
   setMembers(members: readonly Member[]): void;
   /** Destroys all sessions of a hub at once, cancels its calls, forgets its apps, and refuses it until members change. */
   cut(hubId: HubId, error: FedError): void;
@@ -182,7 +182,8 @@ class HubRouter implements Router {
     }
   }
 
-  list(caller: Caller, options?: ListOptions): Promise<CatalogueEntry[]> {
+  async list(caller: Caller, options?: ListOptions): Promise<CatalogueEntry[]> {
+    this.#options.revocation.assertCaller(caller, undefined);
     return this.#catalogue.list(caller, options);
   }
 

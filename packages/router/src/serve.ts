@@ -4,7 +4,7 @@ import { RouterError } from "./errors.js";
 import type { Execution } from "./execution.js";
 import { InFlight, limits } from "./limits.js";
 import type { Link } from "./link.js";
-import type { Caller, Digest, EnvelopeVerifier, LocalApp, LocalApps, RevocationChecker } from "./ports.js";
+import type { Caller, Digest, Envelope, EnvelopeVerifier, LocalApp, LocalApps, RevocationChecker } from "./ports.js";
 import {
   type CallHeader,
   encodeError,
@@ -59,7 +59,7 @@ export class Server {
     await this.#answer(link, stream, async () => {
       const { envelope } = parseCallHeader(header);
       const bodyDigest = requestDigest(this.#ports.digest, "list", "", undefined, noBytes);
-      const caller = this.#ports.verifier.verify(envelope, { peer: link.peer, bodyDigest });
+      const caller = this.#identify(link, envelope, bodyDigest);
       this.#ports.revocation.assertCaller(caller, link.peer);
       return encodeResult({ apps: this.listed(caller) }, this.#ports.revocation.size, limits.listBytes);
     });
@@ -97,7 +97,7 @@ export class Server {
     const body = await stream.receive();
     if (!body) throw new RouterError({ code: "REQUEST_MALFORMED", message: "The call has no body." });
     const { method, params } = parseBody(body);
-    const { digest, verifier, execution } = this.#ports;
+    const { digest, execution } = this.#ports;
     const bodyDigest = requestDigest(digest, "call", call.app, call.idempotencyKey, body);
     let queued = 0;
     return execution.run({
@@ -106,7 +106,7 @@ export class Server {
       method,
       params,
       peer: link.peer,
-      identify: () => verifier.verify(call.envelope, { peer: link.peer, bodyDigest }),
+      identify: () => this.#identify(link, call.envelope, bodyDigest),
       idempotency: call.idempotencyKey === undefined ? undefined : { key: call.idempotencyKey, digest: bodyDigest },
       controller,
       progress(notification) {
@@ -125,6 +125,12 @@ export class Server {
         stream.send(frame).then(sent, sent);
       },
     });
+  }
+
+  /** Who asks, by the envelope. Nobody who comes over a session is local. */
+  #identify({ peer }: Link, envelope: Envelope, bodyDigest: Uint8Array): Caller {
+    const caller = this.#ports.verifier.verify(envelope, { peer, bodyDigest });
+    return caller.local ? { ...caller, local: false } : caller;
   }
 
   /** Runs `work` under the limits and sends its frame, or its error, as the last answer. */

@@ -282,6 +282,33 @@ describe("paths", () => {
     expect(self.router.peers()).toEqual([]);
   });
 
+  it("end with membership", async () => {
+    const [a, b, c] = [fleet.hub("alpha"), fleet.hub("beta"), fleet.hub("gamma")];
+    await start(a, b, c);
+    await fleet.until(() => a.events.length === 2);
+    a.router.setMembers([{ ...c.identity, addresses: [] }]);
+    expect(a.router.session(b.identity.hubId)).toBeUndefined();
+    expect(a.router.session(c.identity.hubId)).toBeDefined();
+    expect(a.events).toContain("down beta");
+  });
+
+  it("that end while they are still being made are tried again", async () => {
+    const [a, b] = [fleet.hub("alpha"), fleet.hub("beta")];
+    let opened = 0;
+    const dialling = fleet.hub("alpha", {
+      openSession: async (connection, handler) => {
+        const session = await openMemorySession(connection, { handler, clock: fleet.clock });
+        if (++opened < 3) session.close();
+        return session;
+      },
+    });
+    await b.router.start();
+    dialling.router.setMembers([{ ...b.identity, addresses: [{ transport: "lan", address: b.identity.hubId }] }]);
+    await fleet.until(() => dialling.events.length > 0, 100);
+    expect(opened).toBe(3);
+    await a.router.close();
+  });
+
   it("are refused to a peer that is not authorized", async () => {
     const refuse = () => {
       throw new TestError({ code: "NOT_WELCOME", message: "Not welcome." });

@@ -136,6 +136,26 @@ describe("call", () => {
     expect(b.records).toMatchObject([{ decision: "deny", rule: "revocation: REVOKED" }]);
   });
 
+  it("takes nobody who comes over a session for a local caller", async () => {
+    const b = fleet.hub("beta", { verifier: { verify: () => ({ ...b.caller, local: true }) } });
+    const a = fleet.hub("alpha");
+    b.apps.set("secret", () => "no");
+    await Promise.all([a.router.start(), b.router.start()]);
+    await fleet.until(() => a.events.includes("up beta"));
+    const target = { hub: b.identity.hubId, app: "secret", method: "x" };
+    await expectCode(a.router.call(target, { caller: a.caller }), "SHARING_DENIED");
+    expect((await a.router.list(a.caller)).length).toBe(0);
+  });
+
+  it("shows and sends nothing for a revoked caller", async () => {
+    const [a, b] = await twoHubs();
+    a.revoked.add("op@alpha");
+    await expectCode(a.router.list(a.caller), "REVOKED");
+    await expectCode(a.router.call({ hub: "beta", app: "echo", method: "x" }, { caller: a.caller }), "REVOKED");
+    await expectCode(a.router.call({ hub: "alpha", app: "echo", method: "x" }, { caller: a.caller }), "REVOKED");
+    expect(b.records).toEqual([]);
+  });
+
   it("keeps an app's own code and keeps unknown failures to itself", async () => {
     const [a, b] = await twoHubs();
     b.apps.set("echo", () => {
@@ -235,7 +255,8 @@ describe("call", () => {
     await Promise.all([a.router.start(), b.router.start()]);
     await fleet.until(() => a.events.includes("up beta"));
     const target = { hub: b.identity.hubId, app: "echo", method: "x" };
-    await expectCode(a.router.call(target, { caller: a.caller }), "REVOKED");
+    const error = await expectCode(a.router.call(target, { caller: a.caller }), "OUTCOME_UNKNOWN");
+    expect(error.cause).toMatchObject({ code: "REVOKED" });
     expect(seen).toEqual([7]);
   });
 });
