@@ -1,6 +1,6 @@
 /** `fed audit`: verify the log, look at its end, take it along. The log can be verified while the hub runs. */
 import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { type AuditEntry, openSqliteStore, openStateDirectory, readHead, verifyAuditDirectory } from "@fed/hub";
 import type { Command } from "commander";
 import { onHub, request } from "../hub-client.js";

@@ -141,7 +141,7 @@ function examineCluster(status: ClusterStatus): Finding[] {
     });
   }
   for (const relay of status.relays) {
-    const connected = relay.status === "connected";
+    const connected = relay.status === "up";
     findings.push({
       what: `relay ${relay.url}`,
       ok: connected,
