@@ -1,6 +1,12 @@
 /** What this hub shows and whom it trusts, in the forms that node:tls wants; and what a peer showed, as evidence. */
 import { constants, X509Certificate } from "node:crypto";
-import { createSecureContext, type SecureContext, type SecureContextOptions, type TLSSocket } from "node:tls";
+import {
+  createSecureContext,
+  type DetailedPeerCertificate,
+  type SecureContext,
+  type SecureContextOptions,
+  type TLSSocket,
+} from "node:tls";
 import type { PeerEvidence } from "@fed/core";
 import { LanError } from "./errors.js";
 
@@ -55,13 +61,18 @@ export function guestContext(): SecureContext {
   return createSecureContext({ minVersion: "TLSv1.3", maxVersion: "TLSv1.3", ca: [] });
 }
 
-/** The chain the other side presented, DER, leaf first; empty when it presented nothing. */
+/**
+ * The chain of the other side, DER, leaf first; empty when it presented nothing. An issuer that it left out is filled in
+ * from our own CAs. (`getPeerX509Certificate` loses the issuer on a server that trusts it, in Node 24.)
+ */
 export function presentedChain(socket: TLSSocket): Uint8Array[] {
   const chain: Uint8Array[] = [];
-  let certificate = socket.getPeerX509Certificate();
-  while (certificate && chain.length < maxChainLength) {
+  let certificate: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+  // An object without fields stands for none; a self-signed certificate is its own issuer.
+  while (certificate?.raw && chain.length < maxChainLength) {
     chain.push(new Uint8Array(certificate.raw));
-    certificate = certificate.issuerCertificate;
+    const issuer: DetailedPeerCertificate | undefined = certificate.issuerCertificate;
+    certificate = issuer === certificate ? undefined : issuer;
   }
   return chain;
 }

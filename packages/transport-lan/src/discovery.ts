@@ -30,6 +30,8 @@ export interface DiscoveryState {
 /** What {@link createLanDiscovery} is made from. */
 export interface LanDiscoveryOptions extends DiscoveryOptions {
   readonly clock: Clock;
+  /** The address that will be bound, which decides the interfaces until something is advertised. */
+  readonly host?: string | undefined;
   readonly openSocket?: OpenMdnsSocket;
   readonly links?: () => NetworkLink[];
   readonly random?: () => number;
@@ -84,7 +86,7 @@ export function createLanDiscovery(options: LanDiscoveryOptions): LanDiscovery {
   /** Brings the sockets in line with the interfaces, and everything else up to the time. */
   function sync(): void {
     const wanted = new Map<string, { link: NetworkLink; family: 4 | 6 }>();
-    const usable = usableLinks(links(), { names: options.interfaces, host: listening?.host });
+    const usable = usableLinks(links(), { names: options.interfaces, host: listening?.host ?? options.host });
     for (const link of usable) {
       for (const family of families(link)) wanted.set(`${family} ${link.key}`, { link, family });
     }

@@ -65,7 +65,7 @@ export function createLanTransport(options: LanTransportOptions): LanTransport {
   for (const address of staticPeers) parseAddress(address);
   let contextOptions = secureContextOptions(options.credentials());
   let clientContext = createSecureContext(contextOptions);
-  const discovery = options.discovery && createLanDiscovery({ ...options.discovery, clock });
+  const discovery = options.discovery && createLanDiscovery({ ...options.discovery, host: options.host, clock });
 
   return {
     name: "lan",
@@ -91,10 +91,7 @@ export function createLanTransport(options: LanTransportOptions): LanTransport {
         handler,
       );
       acceptors.add(acceptor);
-      const advertisement = discovery?.advertise({
-        port: acceptor.port,
-        host: acceptor.host,
-      });
+      const advertisement = discovery?.advertise(acceptor);
       let closing: Promise<void> | undefined;
       const close = (): Promise<void> => {
         acceptors.delete(acceptor);
