@@ -1,6 +1,14 @@
-import { expectCode, testTransport } from "@fed/core/testing";
-import { createRelayGuestDial, formatAdmissionKey, type WebSocketConnect } from "@fed/transport-relay";
-import { expect, test } from "vitest";
+import type { Connection } from "@fed/core";
+import { expectCode, readConnection, testTransport } from "@fed/core/testing";
+import {
+  createRelayGuestDial,
+  encodeFrame,
+  formatAdmissionKey,
+  relaySubprotocol,
+  routeOf,
+  type WebSocketConnect,
+} from "@fed/transport-relay";
+import { expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import { absentHub, createTestHubs, testRelayKeys } from "../../../packages/transport-relay/test/memory-relay.js";
 import { startRelay } from "../src/index.js";
@@ -23,6 +31,152 @@ testTransport("relay over a Node relay", async () => {
       await relay.close();
     },
   };
+});
+
+/** Two connected hubs over a relay; `log` and `captured` fill as they talk. */
+async function createScene() {
+  const log: string[] = [];
+  const captured: Uint8Array[] = [];
+  const relay = await startRelay({
+    admissionKeys,
+    log: (line) => void log.push(line),
+    capture: (_direction, bytes) => void captured.push(bytes.slice()),
+  });
+  const hubs = createTestHubs(["a", "b"], { relays: [relay.url], relayKeys, connect });
+  const accepted = Promise.withResolvers<Connection>();
+  await hubs[1]!.transport.listen({ connection: accepted.resolve });
+  const near = await hubs[0]!.transport.dial(hubs[1]!.identity.hubId);
+  const far = await accepted.promise;
+  return {
+    relay,
+    hubs,
+    log,
+    captured,
+    near,
+    far,
+    async [Symbol.asyncDispose]() {
+      for (const hub of hubs) await hub.transport.close();
+      await relay.close();
+    },
+  };
+}
+
+/** A WebSocket that says `messages` and resolves to the code it is closed with. */
+function closeCodeAfter(url: string, messages: readonly (string | Uint8Array)[]): Promise<number> {
+  const socket = new WebSocket(url, relaySubprotocol);
+  return new Promise((resolve) => {
+    socket.on("open", () => {
+      for (const message of messages) socket.send(message);
+    });
+    socket.on("close", resolve);
+    socket.on("error", () => {});
+  });
+}
+
+test("nothing readable crosses the relay, and nothing secret is logged", async () => {
+  await using scene = await createScene();
+  const reader = readConnection(scene.far);
+  readConnection(scene.near);
+  const secret = "the launch code is four eight fifteen";
+  scene.near.send(new TextEncoder().encode(secret));
+  expect(new TextDecoder().decode(await reader.next())).toBe(secret);
+  const crossed = Buffer.concat(scene.captured).toString("latin1");
+  expect(crossed.length).toBeGreaterThan(1_000);
+  for (const hub of scene.hubs) {
+    for (const clear of [secret, hub.identity.hubId, hub.identity.thumbprint, '"serial"']) {
+      expect(crossed).not.toContain(clear);
+    }
+  }
+  expect(scene.log.filter((line) => line === "admitted a hub").length).toBe(2);
+  expect(scene.log.join()).not.toContain(relayKeys.tag);
+});
+
+test("a restart of the relay is survived by dialling again", async () => {
+  const scene = await createScene();
+  const reader = readConnection(scene.near);
+  readConnection(scene.far);
+  await scene.relay.close();
+  expect(await reader.closed).toMatchObject({ code: "RELAY_RESTARTING" });
+  await using relay = await startRelay({ admissionKeys, port: scene.relay.port });
+  // Each hub comes back at a random time within five seconds.
+  await vi.waitFor(() => expect(relay.stats().hubs).toBe(2), { timeout: 12_000 });
+  const again = await scene.hubs[0]!.transport.dial(scene.hubs[1]!.identity.hubId);
+  expect(again.peer?.hubId).toBe(scene.hubs[1]!.identity.hubId);
+  for (const hub of scene.hubs) await hub.transport.close();
+});
+
+test("a hub that stops reading costs the relay at most its credit, and is thrown out", async () => {
+  await using relay = await startRelay({ admissionKeys, limits: { slowReaderMs: 200 } });
+  const raw: WebSocket[] = [];
+  const [stuck] = createTestHubs(["b"], {
+    relays: [relay.url],
+    relayKeys,
+    connect(url, protocols) {
+      const socket = new WebSocket(url, protocols);
+      raw.push(socket);
+      return socket;
+    },
+  });
+  await stuck!.transport.listen({ connection() {} });
+  raw[0]!.pause();
+  const route = routeOf(relayKeys.routeKey, stuck!.identity.hubId, Date.now());
+  const flood = await admittedSocket(relay.url);
+  const before = process.memoryUsage().rss;
+  const frame = encodeFrame({ type: "send", route, payload: new Uint8Array(500_000) });
+  let resets = 0;
+  flood.on("message", (data: ArrayBuffer) => {
+    if (new Uint8Array(data)[0] === 0x15) resets++;
+  });
+  for (let i = 0; i < 100; i++) flood.send(frame);
+  await vi.waitFor(() => expect(resets).toBeGreaterThan(90));
+  expect(relay.stats().outstandingBytes).toBeLessThanOrEqual(1_048_576);
+  expect(process.memoryUsage().rss - before).toBeLessThan(200 * 1_048_576);
+  await vi.waitFor(() => {
+    flood.send(frame);
+    expect(relay.stats().outstandingBytes).toBe(0);
+  });
+  flood.close();
+  await stuck!.transport.close();
+});
+
+/** A hub's socket without a hub: admitted, and then ours to misuse. */
+function admittedSocket(url: string): Promise<WebSocket> {
+  const [hub] = createTestHubs(["flood"], {
+    relays: [url],
+    relayKeys,
+    connect(to, protocols) {
+      socket = new WebSocket(to, protocols);
+      return socket;
+    },
+  });
+  let socket: WebSocket;
+  return hub!.transport.listen({ connection() {} }).then(() => socket);
+}
+
+test("garbage on a socket ends that socket alone", async () => {
+  await using scene = await createScene();
+  const { url } = scene.relay;
+  expect(await closeCodeAfter(url, [Uint8Array.of(0xff, 0xff)])).toBe(4400);
+  expect(await closeCodeAfter(url, ["hello"])).toBe(4400);
+  expect(await closeCodeAfter(url, [Uint8Array.of(1, 0, 65, 46, 66)])).toBe(4401);
+  expect(await closeCodeAfter(url, [new Uint8Array(1_048_577)])).toBe(1009);
+  const reader = readConnection(scene.far);
+  readConnection(scene.near);
+  scene.near.send(Uint8Array.of(1));
+  expect(await reader.next()).toEqual(Uint8Array.of(1));
+});
+
+test("an admission key can be added while running, and a bad one is refused", async () => {
+  await using relay = await startRelay({ admissionKeys: [] });
+  const [hub] = createTestHubs(["a"], { relays: [relay.url], relayKeys, connect });
+  await vi.waitFor(() => expect(hub!.transport.relayStates[0]!.error?.code).toBe("TOKEN_KEY_UNKNOWN"));
+  await hub!.transport.close();
+  await expectCode(() => relay.addAdmissionKey("fedrelay1.x"), "KEY_INVALID");
+  await expectCode(startRelay({ admissionKeys: ["nonsense"] }), "KEY_INVALID");
+  relay.addAdmissionKey(admissionKeys[0]!);
+  const [again] = createTestHubs(["a"], { relays: [relay.url], relayKeys, connect });
+  await vi.waitFor(() => expect(relay.stats().hubs).toBe(1));
+  await again!.transport.close();
 });
 
 test("a port in use is said so", async () => {
