@@ -161,6 +161,33 @@ describe("streams of a lying peer", () => {
     for (const stream of streams) stream.reset(new TestError({ code: "ABORTED", message: "Enough." }));
   });
 
+  it("that are not read cost the owner a bounded queue of progress", async () => {
+    hub.apps.set("echo", (_request, { progress }) => {
+      for (let i = 0; i < 10_000; i++) progress({ i, text: "x".repeat(1000) });
+      return "done";
+    });
+    const b = fleet.hub("beta");
+    await b.router.start();
+    await fleet.until(() => b.events.length === 1);
+    const seen: unknown[] = [];
+    const call = { hub: hub.identity.hubId, app: "echo", method: "x" };
+    const options = { caller: b.caller, onProgress: (params: unknown) => seen.push(params) };
+    expect(await b.router.call(call, options)).toBe("done");
+    expect(seen.length).toBe(limits.progressQueue);
+  });
+
+  it("nor sessions half open: a peer may have four", async () => {
+    const transport = fleet.lan.transport({ identity: identityOf("second"), address: "second", name: "lan" });
+    const closed: unknown[] = [];
+    for (let i = 0; i < 10; i++) {
+      const connection = await transport.dial(hub.identity.hubId);
+      connection.start({ message() {}, closed: (error) => closed.push(error) });
+    }
+    await fleet.until(() => closed.length === 10 - limits.openingPerPeer);
+    await fleet.clock.advance(100);
+    expect(closed.length).toBe(10 - limits.openingPerPeer);
+  });
+
   it("cannot change app or key under a signature", async () => {
     hub.apps.set("other", () => "no");
     hub.shared.add("other");

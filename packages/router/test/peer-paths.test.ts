@@ -125,6 +125,27 @@ describe("paths", () => {
     await a.router.close();
   });
 
+  it("that break soon are tried again later and later; a healthy half minute forgives", async () => {
+    const [a, b] = [fleet.hub("alpha"), fleet.hub("beta")];
+    await b.router.start();
+    a.router.setMembers([{ ...b.identity, addresses: [{ transport: "lan", address: b.identity.hubId }] }]);
+    const pauseAfter = async (livesMs: number) => {
+      await fleet.until(() => a.router.session(b.identity.hubId) !== undefined, 5);
+      await fleet.clock.advance(livesMs);
+      fleet.lan.drop(a.identity.hubId, b.identity.hubId, new TestError({ code: "CLOSED", message: "" }));
+      await fleet.until(() => a.router.session(b.identity.hubId) === undefined);
+      const lostAtMs = fleet.clock.monotonicMs();
+      await fleet.until(() => a.router.session(b.identity.hubId) !== undefined, 5);
+      return fleet.clock.monotonicMs() - lostAtMs;
+    };
+    // random() is 0.5 of 500, 1000, 2000 and again 250
+    const near = (expected: number, actual: number) => expect(Math.abs(actual - expected)).toBeLessThanOrEqual(10);
+    near(250, await pauseAfter(1000));
+    near(500, await pauseAfter(1000));
+    near(1000, await pauseAfter(1000));
+    near(125, await pauseAfter(30_000));
+  });
+
   it("to an address where another hub answers are refused", async () => {
     const [a, b, c] = [fleet.hub("alpha"), fleet.hub("beta"), fleet.hub("gamma")];
     await c.router.start();
@@ -143,12 +164,19 @@ describe("paths", () => {
       accepted++;
       return dial(address.replace(/^.*@/, ""), options);
     };
-    const dialling = fleet.hub("alpha", { transports: [transport] });
+    let opened = 0;
+    const dialling = fleet.hub("alpha", {
+      transports: [transport],
+      openSession: (connection, handler) => {
+        opened++;
+        return openMemorySession(connection, { handler, clock: fleet.clock });
+      },
+    });
     const addresses = ["v4@", "v6@"].map((prefix) => ({ transport: "lan", address: prefix + b.identity.hubId }));
     dialling.router.setMembers([{ ...b.identity, addresses }]);
     await fleet.until(() => dialling.events.length > 0 && b.events.length > 0);
     await fleet.clock.advance(5000);
-    expect(accepted).toBe(2);
+    expect([accepted, opened]).toEqual([2, 1]);
     expect([dialling.events, b.events]).toEqual([["up beta"], ["up alpha"]]);
     const [first] = dialling.router.paths("beta");
     expect(first).toMatchObject({ state: "confirmed", best: true, sinceMs: fleet.clock.nowMs() - 5000 });
@@ -349,6 +377,24 @@ describe("a second session of the same hub", () => {
     expect(await old.closed).toMatchObject({ code: "PATH_REPLACED" });
     await fleet.until(() => a.router.session(identityOf("beta").hubId)?.role === "responder");
     expect(now.role).toBe("initiator");
+  });
+
+  it("that sends probes back changed carries no calls", async () => {
+    const a = fleet.hub("alpha");
+    await a.router.start();
+    const beta = fleet.lan.transport({ identity: identityOf("beta"), name: "lan" });
+    const session = await openMemorySession(await beta.dial(a.identity.hubId), {
+      handler: {
+        async stream(stream) {
+          const probe = (await stream.receive())!;
+          probe[0]! ^= 1;
+          await stream.send(probe, { end: true });
+        },
+      },
+      clock: fleet.clock,
+    });
+    expect(await session.closed).toMatchObject({ code: "REMOTE_PROTOCOL" });
+    expect(a.events).toEqual([]);
   });
 
   it("takes over when the one that ought to stay is silent", async () => {
