@@ -1,9 +1,10 @@
+/// <reference path="./noise-protocol.d.ts" />
 /** `Noise_IK_25519_ChaChaPoly_BLAKE2b` (The Noise Protocol Framework, revision 34) on the package `noise-protocol`. */
 import { randomBytes } from "@fed/core";
 import { x25519 } from "@noble/curves/ed25519.js";
 import createCipher from "noise-protocol/cipher.js";
 import createCipherState from "noise-protocol/cipher-state.js";
-import createDh, { type Dh } from "noise-protocol/dh.js";
+import createDh from "noise-protocol/dh.js";
 import createHandshake, { type HandshakeState, type Split } from "noise-protocol/handshake-state.js";
 import createHash from "noise-protocol/hash.js";
 import createSymmetricState from "noise-protocol/symmetric-state.js";
@@ -57,8 +58,20 @@ export interface NoiseSuite {
   createResponder(options: { keyPair: NoiseKeyPair; prologue: Uint8Array }): NoiseResponder;
 }
 
+/** The Diffie-Hellman functions that `noise-protocol` takes. */
+export interface NoiseDiffieHellman {
+  readonly DHLEN: number;
+  readonly PKLEN: number;
+  readonly SKLEN: number;
+  readonly SEEDLEN: number;
+  readonly ALG: string;
+  generateKeypair(publicKey: Uint8Array, secretKey: Uint8Array): void;
+  generateSeedKeypair(publicKey: Uint8Array, secretKey: Uint8Array, seed: Uint8Array): void;
+  dh(output: Uint8Array, secretKey: Uint8Array, publicKey: Uint8Array): void;
+}
+
 /** The suite over the given Diffie-Hellman functions; only tests hand in others than the package's own. */
-export function createNoiseSuite(dh: Dh = createDh()): NoiseSuite {
+export function createNoiseSuite(dh: NoiseDiffieHellman = createDh()): NoiseSuite {
   const hash = createHash({ dh });
   const cipher = createCipher();
   const cipherState = createCipherState({ cipher });

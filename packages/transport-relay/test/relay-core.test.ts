@@ -75,10 +75,10 @@ class Client implements RelaySocket {
     const challenge = this.last("challenge").challenge;
     this.say({ type: "proof", signature: seedSigner(this.seed)(challengeInput(origin, tag, this.route, challenge)) });
   }
-  last<T extends Frame["type"]>(type: T): Extract<Frame, { type: T }> {
+  last<T extends Frame["type"]>(type: T): Frame & { readonly type: T } {
     const found = this.frames.findLast((frame) => frame.type === type);
     expect(found, `a ${type} frame`).toBeDefined();
-    return found as Extract<Frame, { type: T }>;
+    return found as Frame & { readonly type: T };
   }
   count(type: Frame["type"]): number {
     return this.frames.filter((frame) => frame.type === type).length;
