@@ -282,6 +282,8 @@ describe("cut", () => {
     await expected;
     expect(a.router.session(b.identity.hubId)).toBeUndefined();
     expect(b.events).toEqual(["up alpha", "down alpha"]);
+    // A call to it says why, instead of only that there is no path.
+    await expectCode(b.router.call({ hub: "alpha", app: "echo", method: "x" }, { caller: b.caller }), "REVOKED");
     expect(b.router.paths("alpha")).toMatchObject([{ state: "dead", why: "the hub is cut off: REVOKED" }]);
     expect(b.router.peers()).toMatchObject([{ name: "alpha", path: undefined, cut: { code: "REVOKED" } }]);
     b.router.setMembers([{ ...a.identity, addresses: [] }]);
