@@ -91,6 +91,15 @@ test("nothing readable crosses the relay, and nothing secret is logged", async (
   expect(scene.log.join()).not.toContain(relayKeys.tag);
 });
 
+test("a hub that leaves tells its peers at once", async () => {
+  await using scene = await createScene();
+  const [near, far] = [readConnection(scene.near), readConnection(scene.far)];
+  await scene.hubs[0]!.transport.close();
+  expect(await near.closed).toMatchObject({ code: "RELAY_CLOSED" });
+  expect(await far.closed).toMatchObject({ code: "RELAY_CLOSED" });
+  await expectCode(scene.hubs[0]!.transport.dial(scene.hubs[1]!.identity.hubId), "RELAY_CLOSED");
+});
+
 test("a restart of the relay is survived by dialling again", async () => {
   const scene = await createScene();
   const reader = readConnection(scene.near);

@@ -10,13 +10,14 @@ import {
   concatBytes,
   encodeBase64Url,
   encodeUtf8,
-  FedError,
+  type FedError,
   type HubId,
   type PeerIdentity,
   randomBytes,
   type Timer,
   toFedError,
 } from "@fed/core";
+import { refusedBy, tooManyHandshakes, unknownError, unknownReason, unreachable } from "./endpoint-error.js";
 import { RelayError } from "./errors.js";
 import {
   decodeInitiatorHello,
@@ -38,9 +39,6 @@ const handshakeTimeoutMs = 10_000;
 const retryDroppedMs = 200;
 const maxHalfOpen = 64;
 const maxConnections = 1_024;
-
-/** Why an UNKNOWN is answered. Not authenticated: it only ends waiting early. */
-const unknownReason = { noSession: 0, notListening: 1, unreadable: 2, busy: 3 } as const;
 
 /** What the responder needs to judge and answer an initiator. */
 export interface Responder {
@@ -85,8 +83,10 @@ export interface RelayEndpoint {
   dropped(route: Uint8Array): void;
   /** Whether nothing is under way. */
   readonly idle: boolean;
-  /** Ends everything. */
+  /** Ends everything, because the link did. */
   lost(error: FedError): void;
+  /** Ends everything and tells the other sides why; the link is still up. */
+  close(error: FedError): void;
 }
 
 interface Entry {
@@ -138,7 +138,7 @@ export function createRelayEndpoint(options: RelayEndpointOptions): RelayEndpoin
     if (signal?.aborted) return Promise.reject(abortedError(signal));
     const ownRoute = link.route;
     if (ownRoute === undefined) return Promise.reject(unreachable("The relay is not connected."));
-    if (entries.size >= maxConnections) return Promise.reject(tooMany());
+    if (entries.size >= maxConnections) return Promise.reject(tooManyHandshakes());
     const index = freeIndex(route);
     const key = keyOf(route, index);
     return new Promise((resolve, reject) => {
@@ -219,7 +219,7 @@ export function createRelayEndpoint(options: RelayEndpointOptions): RelayEndpoin
       return;
     }
     if (halfOpen >= maxHalfOpen || entries.size >= maxConnections || !rates.allows(route)) {
-      responder.refused(remoteAddress, tooMany());
+      responder.refused(remoteAddress, tooManyHandshakes());
       unknown(route, index, unknownReason.busy);
       return;
     }
@@ -332,6 +332,9 @@ export function createRelayEndpoint(options: RelayEndpointOptions): RelayEndpoin
     lost(error) {
       for (const entry of [...entries.values()]) entry.lost(error);
     },
+    close(error) {
+      for (const { connection } of [...entries.values()]) connection?.close(error);
+    },
   };
 }
 
@@ -359,38 +362,4 @@ function keyOf(route: Uint8Array, index: number): string {
 
 function addressOf(url: string, route: Uint8Array): string {
   return `${url}#${encodeBase64Url(route).slice(0, 8)}`;
-}
-
-function unknownError(reason: number | undefined, connected: boolean): FedError {
-  if (connected) {
-    return new RelayError({
-      code: "SESSION_LOST",
-      message: "The other hub no longer knows this connection.",
-      retryable: true,
-    });
-  }
-  switch (reason) {
-    case unknownReason.unreadable:
-      return new RelayError({
-        code: "HANDSHAKE_FAILED",
-        message: "The other hub could not read the handshake.",
-        hint: "Is its Noise key in the manifest current?",
-      });
-    case unknownReason.busy:
-      return tooMany();
-    default:
-      return unreachable("The other hub does not listen.");
-  }
-}
-
-function refusedBy(code: string): FedError {
-  return new FedError({ code, message: `The other hub refused the connection: ${code}.` });
-}
-
-function tooMany(): RelayError {
-  return new RelayError({ code: "HANDSHAKE_TOO_MANY", message: "Too many handshakes at once.", retryable: true });
-}
-
-function unreachable(message: string): CoreError {
-  return new CoreError({ code: "UNREACHABLE", message, retryable: true });
 }

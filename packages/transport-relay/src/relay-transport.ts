@@ -74,7 +74,7 @@ export interface RelayTransport extends Transport, AsyncDisposable {
   /** Where each relay stands now, in the order of the URLs. */
   readonly relayStates: readonly RelayState[];
   guestAddresses(expiresAtMs: number): readonly string[];
-  /** Leaves all relays; connections end with RELAY_CLOSED. Idempotent. */
+  /** Leaves all relays; connections end with RELAY_CLOSED, at both sides. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -353,7 +353,11 @@ export function createRelayTransport(options: RelayTransportOptions): RelayTrans
     closed = true;
     listening = undefined;
     maintenance?.cancel();
-    for (const { link } of homes) link.close();
+    const error = new RelayError({ code: "RELAY_CLOSED", message: "The relay transport was closed." });
+    for (const { link, endpoint } of homes) {
+      endpoint.close(error);
+      link.close();
+    }
   }
 
   return {
