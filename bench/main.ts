@@ -1,0 +1,27 @@
+/** `pnpm bench NAME [--json] [--only TEXT]`: runs one benchmark and prints its rows, as a table or as one JSON document. */
+import { parseArgs } from "node:util";
+import { describeMachine } from "./machine.ts";
+import type { Bench } from "./row.ts";
+import { formatTable, toResults } from "./table.ts";
+
+const benches: Readonly<Record<string, () => Promise<Bench>>> = {
+  call: async () => (await import("./call.ts")).callBench,
+};
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: "boolean", default: false }, only: { type: "string" } },
+});
+const open = positionals.length === 1 ? benches[positionals[0]!] : undefined;
+if (!open) {
+  console.error(`usage: pnpm bench ${Object.keys(benches).join("|")} [--json] [--only TEXT]`);
+  process.exit(2);
+}
+
+// With --json the document has standard output to itself.
+const say = values.json ? console.error : console.log;
+const bench = await open();
+say(describeMachine());
+say(bench.about);
+const rows = await bench.run({ only: values.only, progress: (text) => console.error(text) });
+console.log(values.json ? JSON.stringify(toResults(rows), undefined, 2) : formatTable(rows));
