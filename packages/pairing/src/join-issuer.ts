@@ -1,16 +1,21 @@
-/** The issuer's side of a join: proof of the joiner's key first, then one conditional write, then the welcome. */
-import { type Clock, type Connection, encodeBase64Url, type HubId, randomBytes, systemClock } from "@fed/core";
-import { sha256, verifyCsr, verifySignature } from "@fed/trust";
+/**
+ * The issuer's side of a join: proof of the joiner's key first, then the token's one conditional write, then the
+ * welcome, then proof that the joiner has it. docs/spec/pairing.md §3.
+ */
+import { type Clock, type Connection, equalBytes, type HubId, randomBytes, systemClock, toFedError } from "@fed/core";
+import { verifyCsr, verifySignature } from "@fed/trust";
+import { createDeadline, defaultTimeoutMs } from "./deadline.js";
 import { PairingError } from "./errors.js";
+import { type JoinChannel, maxWaitingAtIssuer, openJoinChannel } from "./join-channel.js";
 import {
-  asJoinError,
-  bytesOf,
+  challengeMessage,
   confirmProofInput,
+  doneMessage,
+  encodeWelcome,
+  type JoinClaim,
   joinProofInput,
-  malformed,
-  openJoinChannel,
-  refuse,
-  textOf,
+  readConfirm,
+  readJoin,
   type Welcome,
 } from "./join-message.js";
 import type { TokenBook, TokenRecord } from "./token-book.js";
@@ -21,7 +26,7 @@ export interface JoinRequest {
   readonly name: string;
   /** Its leaf key, Ed25519, 32 bytes. */
   readonly publicKey: Uint8Array;
-  /** Its X25519 static key, 32 bytes. */
+  /** Its X25519 static key, 32 bytes; claimed, and proved by no more than the leaf key's signature. */
   readonly noiseKey: Uint8Array;
   /** Roles that the token grants. */
   readonly roles: readonly string[];
@@ -30,6 +35,8 @@ export interface JoinRequest {
 /** Options of {@link acceptJoin}. */
 export interface AcceptJoinOptions {
   readonly tokens: TokenBook;
+  /** Pin (see `caPin`) of each CA of this cluster: a joiner that means another cluster is refused. */
+  readonly pins: readonly Uint8Array[];
   /** Looks for reasons against, e.g. a name that is taken; throws a FedError to refuse. The token stays good. */
   admit(request: JoinRequest): void;
   /** Makes the joiner a member; called once per redeemed token. */
@@ -37,71 +44,98 @@ export interface AcceptJoinOptions {
   readonly clock?: Clock;
   /** For the whole exchange; default 15 s. */
   readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
 }
 
 /**
- * Speaks the issuer's part on a guest connection and closes it.
- * Resolves once the joiner has confirmed with its new key; every refusal is told to the joiner first.
- * @throws {PairingError} TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_USED, INVITE_CLOSED, JOIN_PROOF_INVALID, JOIN_MALFORMED, JOIN_TIMEOUT.
+ * Speaks the issuer's part on a guest connection and closes it. Resolves once the joiner has confirmed the welcome with
+ * its new key. Every refusal is told to the joiner, a store's trouble only as JOIN_FAILED.
+ * @throws {PairingError} JOIN_MALFORMED, JOIN_PROOF_INVALID; TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_USED, INVITE_CLOSED;
+ * JOIN_TIMEOUT, JOIN_BROKEN_OFF; JOIN_UNCONFIRMED when the joiner was enrolled but anything failed after that.
+ * @throws {RefusalError} what the joiner refused with. @throws {TrustError} CSR_MALFORMED, CSR_BAD_SIGNATURE, BAD_KEY.
+ * @throws {FedError} ABORTED, what `admit` and `enroll` throw, and the store's errors.
  */
 export async function acceptJoin(
   connection: Connection,
   options: AcceptJoinOptions,
 ): Promise<{ request: JoinRequest; token: TokenRecord }> {
   const clock = options.clock ?? systemClock;
-  const deadline = new AbortController();
-  const timer = clock.setTimer(options.timeoutMs ?? 15_000, () => deadline.abort());
+  const deadline = createDeadline(clock, options.timeoutMs ?? defaultTimeoutMs, options.signal);
   try {
-    const channel = openJoinChannel(connection, deadline.signal);
-    const nonce = randomBytes(32);
-    channel.send({ t: "challenge", nonce: encodeBase64Url(nonce) });
-
-    const { message } = await channel.receive("join");
-    if (message.v !== 1) throw malformed("Only version 1 is spoken.");
-    const secret = textOf(message, "secret", /^[a-z2-7]{26}$/);
-    const hubId = textOf(message, "hubId", /^[a-z2-7]{26}$/);
-    const name = textOf(message, "name", /^[a-z0-9][a-z0-9-]{0,31}$/);
-    const csr = bytesOf(message, "csr");
-    const noiseKey = bytesOf(message, "noise", 32);
-    const publicKey = verifyCsr(csr).publicKey;
-    prove(publicKey, joinProofInput(nonce, { hubId, name, noise: noiseKey, csr }), bytesOf(message, "proof", 64));
-
-    const open = await options.tokens.peek(secret);
-    const request: JoinRequest = { hubId, name, publicKey, noiseKey, roles: open.roles };
-    options.admit(request);
-    const token = await options.tokens.redeem(secret, hubId);
-    const welcome = await options.enroll(request);
-
-    const sent = channel.send({
-      t: "welcome",
-      leaf: encodeBase64Url(welcome.leaf),
-      manifests: welcome.manifests,
-      clusterKey: encodeBase64Url(welcome.clusterKey),
-      revocations: welcome.revocations,
-    });
-    const confirm = await channel.receive("confirm");
-    prove(publicKey, confirmProofInput(sent), bytesOf(confirm.message, "proof", 64));
-    channel.send({ t: "done" });
-    connection.close();
-    return { request, token };
-  } catch (error) {
-    const reason = asJoinError(error);
-    refuse(connection, reason);
-    throw reason;
+    const channel = openJoinChannel(connection, { signal: deadline.signal, maxWaiting: maxWaitingAtIssuer });
+    return await speak(channel, options);
   } finally {
-    timer.cancel();
+    deadline.done();
   }
 }
 
-function prove(publicKey: Uint8Array, input: Uint8Array, proof: Uint8Array): void {
+async function speak(
+  channel: JoinChannel,
+  options: AcceptJoinOptions,
+): Promise<{ request: JoinRequest; token: TokenRecord }> {
+  try {
+    const { secret, ...proved } = await receiveClaim(channel, options.pins);
+    const { roles } = await options.tokens.peek(secret);
+    const request: JoinRequest = { ...proved, roles };
+    options.admit(request);
+    // Whoever has left or come too late keeps a good token.
+    channel.assertOpen();
+    const token = await options.tokens.redeem(secret, request.hubId);
+    const welcome = await options.enroll(request);
+    await handOver(channel, request.publicKey, welcome);
+    return { request, token };
+  } catch (cause) {
+    const error = toFedError(cause);
+    channel.refuse(error);
+    throw error;
+  } finally {
+    channel.close();
+  }
+}
+
+async function receiveClaim(channel: JoinChannel, pins: readonly Uint8Array[]): Promise<Proved> {
+  const nonce = randomBytes(32);
+  channel.send(challengeMessage(nonce));
+  const { claim, proof } = readJoin(await channel.receive("join"));
+  const { secret, pin, hubId, name, noiseKey } = claim;
+  if (!pins.some((own) => equalBytes(own, pin))) throw unproved("The joiner means to join another cluster.");
+  const { publicKey } = verifyCsr(claim.csr);
+  assertProof(publicKey, joinProofInput(nonce, claim), proof);
+  return { secret, hubId, name, noiseKey, publicKey };
+}
+
+type Proved = Omit<JoinClaim, "csr" | "pin"> & { readonly publicKey: Uint8Array };
+
+/** From here on the joiner is a member, whatever happens: every failure says so. */
+async function handOver(channel: JoinChannel, publicKey: Uint8Array, welcome: Welcome): Promise<void> {
+  try {
+    const document = encodeWelcome(welcome);
+    await channel.sendDocument("welcome", document);
+    assertProof(publicKey, confirmProofInput(document), readConfirm(await channel.receive("confirm")));
+  } catch (cause) {
+    channel.refuse(toFedError(cause));
+    throw new PairingError({
+      code: "JOIN_UNCONFIRMED",
+      message: "The joiner is a member now, but has not confirmed that it knows.",
+      hint: "If it does not come up, revoke it.",
+      cause,
+    });
+  }
+  try {
+    channel.send(doneMessage);
+  } catch {
+    // Both sides have proved their keys; a joiner that has left already looks at its own state.
+  }
+}
+
+function assertProof(publicKey: Uint8Array, input: Uint8Array, proof: Uint8Array): void {
   try {
     verifySignature(publicKey, input, proof);
   } catch (cause) {
-    throw new PairingError({ code: "JOIN_PROOF_INVALID", message: "The joiner did not prove that it holds its key.", cause });
+    throw unproved("The joiner did not prove that it holds its key.", cause);
   }
 }
 
-/** SHA-256 of a CA certificate's DER, 32 bytes: the pin in a pairing token. */
-export function caPin(ca: Uint8Array): Uint8Array {
-  return sha256(ca);
+function unproved(message: string, cause?: unknown): PairingError {
+  return new PairingError({ code: "JOIN_PROOF_INVALID", message, hint: "Ask for a new token and join again.", cause });
 }

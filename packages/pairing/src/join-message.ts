@@ -1,31 +1,52 @@
-/**
- * The messages of a join, one JSON document each, in this order:
- *
- * ```
- * issuer → joiner  {"t":"challenge","nonce":<32 bytes>}
- * joiner → issuer  {"t":"join","v":1,"secret":…,"hubId":…,"name":…,"csr":…,"noise":<32 bytes>,"proof":<64 bytes>}
- * issuer → joiner  {"t":"welcome","leaf":…,"manifests":[…],"clusterKey":<32 bytes>,"revocations":…|null}
- * joiner → issuer  {"t":"confirm","proof":<64 bytes>}
- * issuer → joiner  {"t":"done"}
- * either           {"t":"refused","code":…,"message":…,"hint":…}
- * ```
- *
- * Byte values are base64url. The first proof signs `fed-join/1 ‖ nonce ‖ SHA-256(hubId ‖ 0 ‖ name ‖ 0 ‖ noise ‖ csr)`,
- * the second `fed-join-confirm/1 ‖ SHA-256(welcome message)`, both with the joiner's leaf key.
- */
+/** The messages of a join and what its proofs sign: docs/spec/pairing.md §3. Unknown members are refused. */
 import {
-  type Connection,
-  CoreError,
   concatBytes,
   decodeBase64Url,
+  encodeBase64Url,
   encodeUtf8,
   type FedError,
-  isFedError,
+  type HubId,
   type Json,
   parseJson,
+  StoreError,
 } from "@fed/core";
-import { sha256 } from "@fed/trust";
-import { PairingError } from "./errors.js";
+import { isHubId, sha256 } from "@fed/trust";
+import { PairingError, RefusalError } from "./errors.js";
+
+/** A challenge and a pin, bytes. */
+const nonceBytes = 32;
+const proofBytes = 64;
+/** Largest welcome, bytes: the longest chain and revocation list that a hub keeps. */
+export const maxWelcomeBytes = 24 * 1024 * 1024;
+
+const secretPattern = /^[a-z2-7]{26}$/;
+const namePattern = /^[a-z0-9][a-z0-9-]{0,31}$/;
+const codePattern = /^[A-Z][A-Z0-9_]{0,63}$/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: finding control characters is its purpose
+const controlCharacters = /[\u0000-\u001f\u007f-\u009f]/g;
+/** Longest text of a refusal, UTF-16 units. */
+const maxTextLength = 400;
+
+/** A message whose `t` is known and whose other members are still unchecked. */
+export interface JoinMessage {
+  readonly t: string;
+  readonly [member: string]: Json;
+}
+
+/** What the joiner asks with. */
+export interface JoinClaim {
+  /** Of the token, 26 characters of base32. */
+  readonly secret: string;
+  /** Of the token, 32 bytes: the cluster that the joiner means. */
+  readonly pin: Uint8Array;
+  readonly hubId: HubId;
+  /** 1..32 of `a-z 0-9 -`, the first a letter or digit. */
+  readonly name: string;
+  /** PKCS#10, DER. */
+  readonly csr: Uint8Array;
+  /** X25519 static public key, 32 bytes. */
+  readonly noiseKey: Uint8Array;
+}
 
 /** Everything a new member needs. Documents stay unverified here; trust verifies them. */
 export interface Welcome {
@@ -39,138 +60,184 @@ export interface Welcome {
   readonly revocations: unknown;
 }
 
-/** A message whose `t` is known and whose other members are still unchecked. */
-export interface JoinMessage {
-  readonly t: string;
-  readonly [member: string]: Json;
+export function challengeMessage(nonce: Uint8Array): JoinMessage {
+  return { t: "challenge", nonce: encodeBase64Url(nonce) };
 }
 
-/** Reads one message at a time from a guest connection, which carries nothing else. */
-export interface JoinChannel {
-  send(message: object): Uint8Array;
-  /** @throws {PairingError} JOIN_TIMEOUT, JOIN_MALFORMED, or {@link RefusedError}'s code when the other side refused. */
-  receive(expected: string, limits?: { readonly maxBytes: number }): Promise<{ message: JoinMessage; bytes: Uint8Array }>;
+/** The nonce, 32 bytes. @throws {PairingError} JOIN_MALFORMED. */
+export function readChallenge(message: JoinMessage): Uint8Array {
+  checkMembers(message, ["t", "nonce"]);
+  return bytesOf(message.nonce, "nonce", nonceBytes);
 }
 
-const smallMessageBytes = 32 * 1024;
-
-/** A channel over `connection`; a protocol has at most a few messages in flight, so more than four waiting is an attack. */
-export function openJoinChannel(connection: Connection, deadline: AbortSignal): JoinChannel {
-  const waiting: Uint8Array[] = [];
-  let over: FedError | undefined;
-  let wake: (() => void) | undefined;
-  connection.start({
-    message(bytes) {
-      waiting.push(bytes);
-      if (waiting.length > 4) connection.close(malformed("Too many messages at once."));
-      wake?.();
-    },
-    closed(error) {
-      over = error ?? new CoreError({ code: "CLOSED", message: "The other side hung up.", retryable: true });
-      wake?.();
-    },
-  });
-  deadline.addEventListener("abort", () => wake?.());
-
+export function joinMessage(claim: JoinClaim, proof: Uint8Array): JoinMessage {
   return {
-    send(message) {
-      const bytes = encodeUtf8(JSON.stringify(message));
-      connection.send(bytes);
-      return bytes;
-    },
-    async receive(expected, limits) {
-      while (waiting.length === 0) {
-        if (over) throw over;
-        if (deadline.aborted) {
-          throw new PairingError({ code: "JOIN_TIMEOUT", message: "The other side did not answer in time.", retryable: true });
-        }
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      }
-      const bytes = waiting.shift()!;
-      let value: Json;
-      try {
-        value = parseJson(bytes, { maxBytes: limits?.maxBytes ?? smallMessageBytes, maxDepth: 16 });
-      } catch (cause) {
-        throw malformed("A message does not parse.", cause);
-      }
-      const message = value as JoinMessage;
-      if (typeof value !== "object" || value === null || Array.isArray(value)) throw malformed("A message is not an object.");
-      if (message.t === "refused") throw refusalFrom(message);
-      if (message.t !== expected) throw malformed(`Expected ${expected}.`);
-      return { message, bytes };
-    },
+    t: "join",
+    v: 1,
+    secret: claim.secret,
+    pin: encodeBase64Url(claim.pin),
+    hubId: claim.hubId,
+    name: claim.name,
+    csr: encodeBase64Url(claim.csr),
+    noise: encodeBase64Url(claim.noiseKey),
+    proof: encodeBase64Url(proof),
   };
 }
 
-/** Tells the other side why, then closes. */
-export function refuse(connection: Connection, error: FedError): void {
-  try {
-    const { code, message, hint } = error;
-    connection.send(encodeUtf8(JSON.stringify({ t: "refused", code, message: message.slice(0, 300), hint: hint?.slice(0, 300) })));
-  } catch {
-    // The connection is gone already; there is nobody left to tell.
-  }
-  connection.close();
+/** The claim and its proof, 64 bytes; neither is verified. @throws {PairingError} JOIN_MALFORMED. */
+export function readJoin(message: JoinMessage): { claim: JoinClaim; proof: Uint8Array } {
+  const { v, secret, pin, hubId, name, csr, noise, proof } = message;
+  if (v !== 1) throw malformed("Only version 1 is spoken.");
+  checkMembers(message, ["t", "v", "secret", "pin", "hubId", "name", "csr", "noise", "proof"]);
+  if (typeof secret !== "string" || !secretPattern.test(secret)) throw malformed("The secret is not of its form.");
+  if (typeof hubId !== "string" || !isHubId(hubId)) throw malformed("The hub id is not of its form.");
+  if (typeof name !== "string" || !namePattern.test(name)) throw malformed("The hub's name is not of its form.");
+  return {
+    claim: {
+      secret,
+      pin: bytesOf(pin, "pin", 32),
+      hubId,
+      name,
+      csr: bytesOf(csr, "csr"),
+      noiseKey: bytesOf(noise, "noise", 32),
+    },
+    proof: bytesOf(proof, "proof", proofBytes),
+  };
 }
 
-/** The bytes member `name` of `message` holds. @throws {PairingError} JOIN_MALFORMED unless it is base64url of `length` bytes. */
-export function bytesOf(message: JoinMessage, name: string, length?: number): Uint8Array {
-  const text = message[name];
-  if (typeof text !== "string") throw malformed(`${name} is missing.`);
+/** The document of `welcome`. @throws {PairingError} WELCOME_TOO_LARGE over 24 MiB. */
+export function encodeWelcome(welcome: Welcome): Uint8Array {
+  const document = encodeUtf8(
+    JSON.stringify({
+      leaf: encodeBase64Url(welcome.leaf),
+      manifests: welcome.manifests,
+      clusterKey: encodeBase64Url(welcome.clusterKey),
+      revocations: welcome.revocations ?? null,
+    }),
+  );
+  if (document.length > maxWelcomeBytes) {
+    throw new PairingError({
+      code: "WELCOME_TOO_LARGE",
+      message: `The cluster's history has ${document.length} bytes; at most ${maxWelcomeBytes} can be handed to a joiner.`,
+      hint: "Found a new cluster, or ask for a release that shortens history.",
+    });
+  }
+  return document;
+}
+
+/** @throws {PairingError} JOIN_MALFORMED. */
+export function decodeWelcome(document: Uint8Array): Welcome {
+  const members = parseObject(document, maxWelcomeBytes);
+  checkMembers(members, ["leaf", "manifests", "clusterKey", "revocations"]);
+  const { leaf, manifests, clusterKey, revocations } = members;
+  if (!Array.isArray(manifests)) throw malformed("manifests is not a list.");
+  if (revocations === undefined) throw malformed("revocations is missing.");
+  return {
+    leaf: bytesOf(leaf, "leaf"),
+    manifests,
+    clusterKey: bytesOf(clusterKey, "clusterKey", 32),
+    revocations,
+  };
+}
+
+export function confirmMessage(proof: Uint8Array): JoinMessage {
+  return { t: "confirm", proof: encodeBase64Url(proof) };
+}
+
+/** The second proof, 64 bytes. @throws {PairingError} JOIN_MALFORMED. */
+export function readConfirm(message: JoinMessage): Uint8Array {
+  checkMembers(message, ["t", "proof"]);
+  return bytesOf(message.proof, "proof", proofBytes);
+}
+
+export const doneMessage: JoinMessage = { t: "done" };
+
+/** Tells a stranger about `error`. What our store complains of is not for him. */
+export function refusedMessage(error: FedError): JoinMessage {
+  const told =
+    error instanceof StoreError || !codePattern.test(error.code)
+      ? new PairingError({
+          code: "JOIN_FAILED",
+          message: "The other hub could not go on with the join.",
+          hint: "See its log.",
+        })
+      : error;
+  return {
+    t: "refused",
+    code: told.code,
+    message: oneLine(told.message),
+    ...(told.hint !== undefined && { hint: oneLine(told.hint) }),
+    ...(told.retryable && { retryable: true }),
+  };
+}
+
+/** @throws {PairingError} JOIN_MALFORMED. */
+export function readRefused(message: JoinMessage): RefusalError {
+  checkMembers(message, ["t", "code", "message", "hint", "retryable"]);
+  const { code, message: text, hint, retryable } = message;
+  if (typeof code !== "string" || !codePattern.test(code)) throw malformed("A refusal has no code.");
+  if (typeof text !== "string" || (hint !== undefined && typeof hint !== "string")) {
+    throw malformed("A refusal has no text.");
+  }
+  return new RefusalError({
+    code,
+    message: oneLine(text),
+    ...(hint !== undefined && { hint: oneLine(hint) }),
+    retryable: retryable === true,
+  });
+}
+
+/** What the joiner's first proof signs: this claim, in answer to this nonce. */
+export function joinProofInput(nonce: Uint8Array, claim: JoinClaim): Uint8Array {
+  const { pin, secret, hubId, noiseKey, name, csr } = claim;
+  const zero = new Uint8Array(1);
+  const digest = sha256(concatBytes(pin, encodeUtf8(secret), encodeUtf8(hubId), noiseKey, encodeUtf8(name), zero, csr));
+  return concatBytes(encodeUtf8("fed-join/1"), nonce, digest);
+}
+
+/** What the joiner's second proof signs: that it has this welcome. */
+export function confirmProofInput(document: Uint8Array): Uint8Array {
+  return concatBytes(encodeUtf8("fed-join-confirm/1"), sha256(document));
+}
+
+/** The JSON object in `bytes`. @throws {PairingError} JOIN_MALFORMED. */
+export function parseObject(bytes: Uint8Array, maxBytes: number): { readonly [member: string]: Json } {
+  let value: Json;
+  try {
+    value = parseJson(bytes, { maxBytes, maxDepth: 16 });
+  } catch {
+    // The cause is left out: a parser's words quote what it read, and that may be a secret.
+    throw malformed("A message does not parse.");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw malformed("A message is no object.");
+  return value as { readonly [member: string]: Json };
+}
+
+export function malformed(why: string, cause?: unknown): PairingError {
+  return new PairingError({
+    code: "JOIN_MALFORMED",
+    message: `The other side broke the join protocol. ${why}`,
+    hint: "Compare the versions of both hubs.",
+    cause,
+  });
+}
+
+function bytesOf(value: Json | undefined, name: string, length?: number): Uint8Array {
+  if (typeof value !== "string") throw malformed(`${name} is not a string.`);
   let bytes: Uint8Array;
   try {
-    bytes = decodeBase64Url(text);
+    bytes = decodeBase64Url(value);
   } catch (cause) {
-    throw malformed(`${name} does not decode.`, cause);
+    throw malformed(`${name} is not base64url.`, cause);
   }
   if (length !== undefined && bytes.length !== length) throw malformed(`${name} is not ${length} bytes.`);
   return bytes;
 }
 
-/** The string member `name`. @throws {PairingError} JOIN_MALFORMED unless it matches `pattern`. */
-export function textOf(message: JoinMessage, name: string, pattern: RegExp): string {
-  const text = message[name];
-  if (typeof text !== "string" || !pattern.test(text)) throw malformed(`${name} is not as it must be.`);
-  return text;
+function checkMembers(message: object, known: readonly string[]): void {
+  if (!Object.keys(message).every((name) => known.includes(name))) throw malformed("A message has unknown members.");
 }
 
-/** What the joiner's first proof signs. */
-export function joinProofInput(
-  nonce: Uint8Array,
-  request: { readonly hubId: string; readonly name: string; readonly noise: Uint8Array; readonly csr: Uint8Array },
-): Uint8Array {
-  const zero = new Uint8Array(1);
-  const digest = sha256(concatBytes(encodeUtf8(request.hubId), zero, encodeUtf8(request.name), zero, request.noise, request.csr));
-  return concatBytes(encodeUtf8("fed-join/1"), nonce, digest);
-}
-
-/** What the joiner's second proof signs. */
-export function confirmProofInput(welcome: Uint8Array): Uint8Array {
-  return concatBytes(encodeUtf8("fed-join-confirm/1"), sha256(welcome));
-}
-
-/** @returns a JOIN_MALFORMED error. */
-export function malformed(why: string, cause?: unknown): PairingError {
-  return new PairingError({ code: "JOIN_MALFORMED", message: `The other side broke the join protocol. ${why}`, cause });
-}
-
-function refusalFrom(message: JoinMessage): FedError {
-  const text = (name: string) => (typeof message[name] === "string" ? (message[name] as string).slice(0, 300) : undefined);
-  const code = text("code");
-  const known = code !== undefined && /^[A-Z][A-Z0-9_]{1,63}$/.test(code) ? code : "JOIN_REFUSED";
-  return new RefusedError(known, text("message") ?? "The other side refused.", text("hint"));
-}
-
-/** The other side's refusal, with its own code. */
-export class RefusedError extends PairingError {
-  constructor(code: string, message: string, hint: string | undefined) {
-    super({ code: code as PairingError["code"], message, hint });
-  }
-}
-
-/** `error` if it is ours, else JOIN_MALFORMED around it. */
-export function asJoinError(error: unknown): FedError {
-  return isFedError(error) ? error : malformed("It sent what could not be read.", error);
+function oneLine(text: string): string {
+  return text.slice(0, maxTextLength).toWellFormed().replace(controlCharacters, " ");
 }

@@ -23,8 +23,9 @@ const transitions: Readonly<Record<PeerState, Partial<Record<PeerEvent, PeerStat
   enrolled: { "session-up": "active", suspend: "suspended", revoke: "revoked" },
   active: { "session-lost": "degraded", "session-up": "active", suspend: "suspended", revoke: "revoked" },
   degraded: { "session-up": "active", "session-lost": "degraded", suspend: "suspended", revoke: "revoked" },
-  suspended: { "resume-with-proof": "enrolled", revoke: "revoked" },
-  revoked: {},
+  // Both cut the peer's sessions, so hearing of the loss comes after and changes nothing.
+  suspended: { "resume-with-proof": "enrolled", "session-lost": "suspended", revoke: "revoked" },
+  revoked: { "session-lost": "revoked" },
 };
 
 /** The state after `event`. @throws {PairingError} PEER_TRANSITION_FORBIDDEN when `state` does not know `event`. */

@@ -5,6 +5,7 @@ import { join as joinPath } from "node:path";
 import { type Clock, type Connection, type GuestDial, type HubId, type Store, toFedError } from "@fed/core";
 import {
   acceptJoin,
+  caPin,
   createTokenBook,
   formatPairingToken,
   join,
@@ -168,6 +169,7 @@ export class Cluster {
       const revocation = await this.#options.revocation();
       const { request, token } = await acceptJoin(connection, {
         tokens: this.#tokens,
+        pins: membership.cas.map(caPin),
         admit: (candidate) => membership.admit(candidate),
         enroll: async (candidate) => {
           this.#advance(candidate.hubId, "token-redeemed");
