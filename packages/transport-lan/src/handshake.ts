@@ -64,6 +64,7 @@ export function refuse(socket: TLSSocket, error: FedError): void {
     return;
   }
   const timer = setTimeout(() => socket.destroy(), refuseLingerMs);
+  timer.unref();
   socket.once("close", () => clearTimeout(timer));
   // What still comes in is read and dropped: an unread byte would make the kernel reset and lose the reason.
   socket.on("data", () => {}).resume();

@@ -46,8 +46,11 @@ describe.skipIf(reason !== undefined)("real multicast between network namespaces
     const b = await start(cluster, 2);
     await a.next(candidate(b.address, true));
     console.info(`Found ${Math.round(performance.now() - startedAtMs)} ms after the other process was started.`);
-    const { text } = await a.next((event) => event.event === "message" && event.address === b.address);
-    expect(text).toMatch(/^hello \w+ from \w+$/);
+    const messages = [await a.next(said("message")), await a.next(said("message"))];
+    for (const { text } of messages) expect(text).toMatch(/^hello \w+ from \w+$/);
+    const [v4, v6] = messages.map(({ address }) => String(address)).sort();
+    expect(v4).toBe(b.address);
+    expect(v6).toMatch(/^\[fe80::.+%eth0\]:\d+$/);
     await b.next(candidate(a.address, true));
 
     lan.unplug(1);
