@@ -41,6 +41,9 @@ export class App {
   #pauseMs = firstPauseMs;
   #closed = false;
   #stderr = "";
+  /** Who hears of the progress of each request under way, by its token. */
+  readonly #progress = new Map<number, (params: unknown) => void>();
+  #lastProgressToken = 0;
   readonly #ready = Promise.withResolvers<void>();
 
   readonly name: string;
@@ -68,6 +71,10 @@ export class App {
       { versionNegotiation: { mode: "auto", probe: { timeoutMs: 5_000 } } },
     );
     const startedAt = this.#clock.monotonicMs();
+    // Not by the SDK's own `onprogress`: it forgets the call when the result is read, and with it the progress just before.
+    client.setNotificationHandler("notifications/progress", ({ params: { progressToken, ...params } }) =>
+      this.#progress.get(progressToken as number)?.(params),
+    );
     client.onclose = () => this.#lost(client, startedAt);
     try {
       this.#client = client;
@@ -109,16 +116,20 @@ export class App {
         cause: this.error,
       });
     }
+    const progressToken = ++this.#lastProgressToken;
+    this.#progress.set(progressToken, options.progress);
     try {
-      return await client.request({ method, params }, anyResult, {
+      const stamped = { ...params, _meta: { ...(params._meta as object | undefined), progressToken } };
+      return await client.request({ method, params: stamped }, anyResult, {
         signal: options.signal,
         timeout: options.timeoutMs,
         maxTotalTimeout: options.timeoutMs,
-        onprogress: options.progress,
         allowInputRequired: true,
       });
     } catch (cause) {
       throw this.#requestError(cause, client, options.signal);
+    } finally {
+      this.#progress.delete(progressToken);
     }
   }
 
