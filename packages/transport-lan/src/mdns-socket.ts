@@ -41,8 +41,10 @@ export const openMdnsSocket: OpenMdnsSocket = (link, family, handler) => {
   let closed = false;
   mdns.on("ready", () => !closed && handler.ready());
   mdns.on("error", (error) => !closed && handler.failed(error));
-  // Malformed packets and failed memberships. The latter show when sending; the former happen.
-  mdns.on("warning", () => {});
+  mdns.on("warning", (error) => {
+    // A failed system call, such as joining the group, leaves us deaf; a malformed packet happens.
+    if (!closed && "syscall" in error) handler.failed(error);
+  });
   const receive = (type: "query" | "response") => (packet: unknown, from: PacketSource) => {
     if (!closed) handler.message({ ...(packet as DnsMessage), type }, from);
   };
