@@ -49,14 +49,9 @@ export const callBench: Bench = {
     await mkdir(cache, { recursive: true });
     const directory = await mkdtemp(join(cache, "call-"));
     opened.defer(() => rm(directory, { recursive: true, force: true }));
-    const subjects = (await openSubjects(directory, opened)).filter(({ name }) => isWanted(name, options));
-    return await measure(subjects, options);
+    return await measure(await openSubjects(directory, opened), options);
   },
 };
-
-function isWanted(name: string, { only }: RunOptions): boolean {
-  return only === undefined || name === raw || name.includes(only);
-}
 
 async function openSubjects(directory: string, opened: AsyncDisposableStack): Promise<Subject[]> {
   const rawEcho = opened.use(await startRawEcho());
@@ -92,14 +87,18 @@ function hubCall({ hub: ours }: Fleet, hub: string, app: string): Subject["echo"
   return async (text) => textOf(await ours.apps.call({ hub, app, tool: "echo", arguments: { text } }, { operator }));
 }
 
-async function measure(subjects: readonly Subject[], { progress }: RunOptions): Promise<Row[]> {
+async function measure(subjects: readonly Subject[], { only = "", progress }: RunOptions): Promise<Row[]> {
   const random = createRandom(seed);
   const texts = Array.from({ length: 64 }, () => randomText(payloadBytes, random));
-  for (const { echo } of subjects) await load(echo, { texts, inFlight: 64, durationMs: warmUpMs });
+  const cells = subjects
+    .flatMap((subject) =>
+      inFlights.map((inFlight): Cell => ({ subject, inFlight, samples: [], ownCpuMs: 0, otherCpuMs: 0 })),
+    )
+    .filter(({ subject, inFlight }) => rowName(subject.name, inFlight).includes(only));
+  for (const { echo } of new Set(cells.map(({ subject }) => subject))) {
+    await load(echo, { texts, inFlight: 64, durationMs: warmUpMs });
+  }
   const generatorMs = await generatorMsPerCall(texts);
-  const cells = subjects.flatMap((subject) =>
-    inFlights.map((inFlight): Cell => ({ subject, inFlight, samples: [], ownCpuMs: 0, otherCpuMs: 0 })),
-  );
   for (let round = 1; round <= rounds; round++) {
     progress(`round ${round} of ${rounds}`);
     for (const cell of shuffled(cells, random)) await measureCell(cell, texts);

@@ -20,7 +20,7 @@ export interface Row {
 
 /** Options of {@link Bench.run}. */
 export interface RunOptions {
-  /** Only rows whose name contains this, and the baseline. */
+  /** Only rows whose name contains this; ratios to rows left out are missing. */
   readonly only: string | undefined;
   /** Told what happens, for people who wait. */
   readonly progress: (text: string) => void;

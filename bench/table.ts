@@ -37,7 +37,7 @@ export function formatTable(rows: readonly Row[]): string {
     ["", "ratio", rows[0]?.unit ?? "", "p50 ms", "p99 ms", ...columns],
     ...rows.map(({ name, value, p50, p99, baseline, notes }) => [
       name,
-      formatNumber(ratioOf(value, baseline, rows) ?? 1),
+      formatRatio(ratioOf(value, baseline, rows)),
       Math.round(value).toLocaleString("en"),
       formatNumber(p50),
       formatNumber(p99),
@@ -48,6 +48,10 @@ export function formatTable(rows: readonly Row[]): string {
   return lines
     .map((line) => line.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  "))
     .join("\n");
+}
+
+function formatRatio(ratio: number | null): string {
+  return ratio === null ? "" : formatNumber(ratio);
 }
 
 /** Three significant digits. */
