@@ -23,10 +23,17 @@ function checkArrows({ path, directory, json }: Workspace): void {
   const room = path.replace("packages/", "");
   const allowed = arrows[room];
   if (!allowed) return void failures.push(`${path}: scripts/workspace.ts does not say whom it may import`);
-  const imported = Object.keys(json.dependencies ?? {}).filter((name) => name.startsWith("@fed/")).map((name) => name.slice("@fed/".length));
-  const referenced = (JSON.parse(readFileSync(join(directory, "tsconfig.json"), "utf8")) as { references: { path: string }[] }).references.map(({ path }) => path.slice("../".length));
+  const imported = Object.keys(json.dependencies ?? {})
+    .filter((name) => name.startsWith("@fed/"))
+    .map((name) => name.slice("@fed/".length));
+  const referenced = (
+    JSON.parse(readFileSync(join(directory, "tsconfig.json"), "utf8")) as { references: { path: string }[] }
+  ).references.map(({ path }) => path.slice("../".length));
   for (const name of [...imported, ...referenced]) expect(allowed.includes(name), `${path}: must not import ${name}`);
-  expect(imported.toSorted().join() === referenced.toSorted().join(), `${path}: dependencies and project references differ`);
+  expect(
+    imported.toSorted().join() === referenced.toSorted().join(),
+    `${path}: dependencies and project references differ`,
+  );
 }
 
 function checkManifest({ path, json }: Workspace): void {
@@ -51,13 +58,15 @@ async function checkUniversal({ path, directory }: Workspace): Promise<void> {
     logLevel: "silent",
   });
   for (const { imports } of Object.values(metafile.outputs)) {
-    for (const { path: target } of imports) expect(!target.startsWith("node:"), `${path}: reaches ${target} in a browser`);
+    for (const { path: target } of imports)
+      expect(!target.startsWith("node:"), `${path}: reaches ${target} in a browser`);
   }
 }
 
 async function checkPublint({ path, directory }: Workspace): Promise<void> {
   const { messages, pkg } = await publint({ pkgDir: directory, strict: true, pack: false });
-  for (const message of messages) failures.push(`${path}: publint: ${formatMessage(message, pkg as Record<string, unknown>) ?? message.code}`);
+  for (const message of messages)
+    failures.push(`${path}: publint: ${formatMessage(message, pkg as Record<string, unknown>) ?? message.code}`);
 }
 
 async function checkTypes(tarball: string): Promise<void> {
@@ -70,7 +79,10 @@ async function checkInstall(tarballs: ReadonlyMap<string, string>, folder: strin
   const project = join(folder, "project");
   mkdirSync(project);
   const dependencies = Object.fromEntries([...tarballs].map(([name, file]) => [name, `file:${file}`]));
-  writeFileSync(join(project, "package.json"), JSON.stringify({ private: true, type: "module", dependencies, overrides: dependencies }));
+  writeFileSync(
+    join(project, "package.json"),
+    JSON.stringify({ private: true, type: "module", dependencies, overrides: dependencies }),
+  );
   const install = await run("npm", ["install", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: project });
   expect(install.code === 0, `npm install of the packed packages:\n${install.output}`);
   if (install.code !== 0) return;
@@ -92,13 +104,17 @@ const folder = mkdtempSync(join(tmpdir(), "fed-pack-"));
 try {
   const tarballs = new Map<string, string>();
   for (const { json, directory } of published) {
-    const packed = await run("npx", ["--yes", "pnpm@12", "pack", "--pack-destination", folder, "--json"], { cwd: directory });
+    const packed = await run("npx", ["--yes", "pnpm@12", "pack", "--pack-destination", folder, "--json"], {
+      cwd: directory,
+    });
     const file = /"filename":\s*"([^"]+)"/.exec(packed.output)?.[1];
     if (packed.code !== 0 || !file) throw new Error(`pnpm pack ${json.name}:\n${packed.output}`);
     tarballs.set(json.name, file);
   }
   for (const [name, file] of tarballs) if (name !== "@fed/cli" && name !== "@fed/relay") await checkTypes(file);
-  console.log(`${published.length} packages pass publint, ${tarballs.size - 2} of them are-the-types-wrong (the commands have no API)`);
+  console.log(
+    `${published.length} packages pass publint, ${tarballs.size - 2} of them are-the-types-wrong (the commands have no API)`,
+  );
   await checkInstall(tarballs, folder);
   console.log("the packed packages install and import in a new project");
 } finally {

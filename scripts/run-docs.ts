@@ -44,7 +44,10 @@ function documents(): string[] {
 }
 
 async function runProgram(file: string, fence: Fence): Promise<void> {
-  const folder = file.includes("/docs/") || dirname(file) === root.replace(/\/$/, "") ? join(root, "examples/embedded-hub") : dirname(file);
+  const folder =
+    file.includes("/docs/") || dirname(file) === root.replace(/\/$/, "")
+      ? join(root, "examples/embedded-hub")
+      : dirname(file);
   const program = join(folder, `.doc-${process.pid}.ts`);
   writeFileSync(program, fence.text);
   try {
@@ -55,7 +58,10 @@ async function runProgram(file: string, fence: Fence): Promise<void> {
 }
 
 async function runScript(file: string, fences: readonly Fence[]): Promise<void> {
-  const text = fences.flatMap((fence) => fence.text.split("\n")).filter((line) => !ciItself.test(line) && !installLine.test(line)).join("\n");
+  const text = fences
+    .flatMap((fence) => fence.text.split("\n"))
+    .filter((line) => !ciItself.test(line) && !installLine.test(line))
+    .join("\n");
   if (text.trim() === "") return;
   const home = mkdtempSync(join(tmpdir(), "fed-docs-"));
   const prelude = `set -euo pipefail\nfed() { node ${join(root, "apps/hub/dist/cli.js")} "$@"; }\n`;
@@ -72,7 +78,9 @@ async function runScript(file: string, fences: readonly Fence[]): Promise<void> 
 }
 
 function report(file: string, fence: Fence, { code, output, ms }: { code: number; output: string; ms: number }): void {
-  console.log(`${code === 0 ? "ok  " : "FAIL"} ${relative(root, file)}:${fence.line} ${fence.language} (${(ms / 1000).toFixed(1)} s)`);
+  console.log(
+    `${code === 0 ? "ok  " : "FAIL"} ${relative(root, file)}:${fence.line} ${fence.language} (${(ms / 1000).toFixed(1)} s)`,
+  );
   if (code === 0) return;
   console.log(output);
   process.exit(1);

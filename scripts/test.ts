@@ -15,7 +15,11 @@ const steps: readonly (readonly [name: string, command: string, ...args: string[
 let passed = 0;
 for (const [name, command, ...args] of steps) {
   process.stdout.write(`\n── ${name}\n`);
-  const { code, ms } = await run(command, args, { show: true, timeoutMs: 600_000, env: { ...process.env, TURBO_TELEMETRY_DISABLED: "1", DO_NOT_TRACK: "1" } });
+  const { code, ms } = await run(command, args, {
+    show: true,
+    timeoutMs: 600_000,
+    env: { ...process.env, TURBO_TELEMETRY_DISABLED: "1", DO_NOT_TRACK: "1" },
+  });
   process.stdout.write(`── ${name}: ${code === 0 ? "ok" : `failed (${code})`}, ${(ms / 1000).toFixed(1)} s\n`);
   if (code !== 0) {
     process.stdout.write(`\n${passed} passed, 1 failed\n`);

@@ -30,7 +30,16 @@ export interface Workspace {
 }
 
 /** Rooms that run in Node, a browser and a Worker. */
-export const universal: readonly string[] = ["core", "session", "trust", "revocation", "audit-chain", "pairing", "router", "transport-relay"];
+export const universal: readonly string[] = [
+  "core",
+  "session",
+  "trust",
+  "revocation",
+  "audit-chain",
+  "pairing",
+  "router",
+  "transport-relay",
+];
 
 /** For each room the rooms it may import; apps and examples import anything. */
 export const arrows: Readonly<Record<string, readonly string[]>> = {
@@ -43,7 +52,17 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
   router: ["core"],
   revocation: ["core", "trust"],
   pairing: ["core", "trust"],
-  hub: ["core", "session", "trust", "audit-chain", "transport-lan", "transport-relay", "router", "revocation", "pairing"],
+  hub: [
+    "core",
+    "session",
+    "trust",
+    "audit-chain",
+    "transport-lan",
+    "transport-relay",
+    "router",
+    "revocation",
+    "pairing",
+  ],
 };
 
 /** All packages below `folder`. */
