@@ -1,7 +1,7 @@
 /** A hub, put together: identity, apps, policy, audit, cluster, and the ports for agents and operators. */
 import { rmSync, writeFileSync } from "node:fs";
 import type { VerifiedLog } from "@fed/audit-chain";
-import { type Clock, type FedError, type HubId, isFedError, type Store, systemClock } from "@fed/core";
+import { type Clock, type HubId, isFedError, type Store, systemClock } from "@fed/core";
 import { createRevocationChecker, type RevocationChecker, type RevocationList } from "@fed/revocation";
 import type { Caller, PathStatus } from "@fed/router";
 import { formatPrincipal, type ShareOptions, type SharingPolicy } from "@fed/trust";
@@ -14,6 +14,7 @@ import { applyRevocations, type RevocationReport, type RevocationTarget, revoke 
 import { createOperatorTokens, type Operator, type OperatorTokens, type Scope } from "./operator.js";
 import type { HubOptions, Logger } from "./options.js";
 import { callScope, openPolicyBook, type PolicyBook } from "./policy-book.js";
+import { createRefusalLog, type RefusalLog } from "./refusal-log.js";
 import { createIdentity, type Identity, loadIdentity } from "./state/identity.js";
 import { openSqliteStore } from "./state/sqlite-store.js";
 import { openStateDirectory, type StateDirectory } from "./state/state-directory.js";
@@ -167,11 +168,13 @@ class RunningHub implements Hub {
   #federation!: Federation;
   #revocation: RevocationChecker | undefined;
   #http: HttpServer | undefined;
+  readonly #refusals: RefusalLog;
   #closing: Promise<void> | undefined;
 
   constructor(parts: Parts) {
     this.#parts = parts;
     this.appHost = createAppHost({ clock: parts.clock });
+    this.#refusals = createRefusalLog((event) => parts.audit.note(event), parts.clock);
   }
 
   get hubId(): HubId {
@@ -274,6 +277,7 @@ class RunningHub implements Hub {
       rmSync(this.#parts.directory.file("run.json"), { force: true });
       await this.#http?.close();
       await this.#federation?.close();
+      this.#refusals.close();
       await this.#parts.opened.disposeAsync();
     })();
     return this.#closing;
@@ -345,15 +349,13 @@ class RunningHub implements Hub {
         this.#cluster.sessionChanged(peer.hubId, false);
         log.info({ hub: peer.name, code: error?.code }, "a hub is gone");
       },
-      onRefused: (where, error) => this.#refused(where, error),
+      onRefused: (from, error) => {
+        this.#refusals.add(from, error);
+        log.info({ from, code: error.code }, "a peer was refused");
+      },
       onRelayState: (state) => log.info({ ...state }, "relay"),
     });
     await this.#federation.start();
-  }
-
-  #refused(where: string, error: FedError): void {
-    this.#parts.audit.note({ type: "peer.refused", from: where, code: error.code });
-    this.#parts.log.warn({ from: where, code: error.code }, "a peer was refused");
   }
 
   async #listen(address: { readonly host: string; readonly port: number }): Promise<void> {
