@@ -1,11 +1,12 @@
 /**
  * Runs what the documents show. In READMEs and guides
  * - every `ts` fence is a program of its own, run by Node with types stripped, in the folder of its package;
- * - all `sh` fences of one document are one script, run with a home of its own and `fed` on the path;
+ * - all `sh` fences of one document are one script, run with a home of its own and `fed` on the path; it must leave no
+ *   process of its own running;
  * - `npm install @fed/…` lines are what check-packages.ts does with the packed packages;
  * - the two commands of the root README are CI itself, so a fence that only names those is not run a second time.
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { run } from "./steps.ts";
@@ -64,12 +65,23 @@ async function runScript(file: string, fences: readonly Fence[]): Promise<void> 
     .join("\n");
   if (text.trim() === "") return;
   const home = mkdtempSync(join(tmpdir(), "fed-docs-"));
-  const prelude = `set -euo pipefail\nfed() { node ${join(root, "apps/hub/dist/cli.js")} "$@"; }\n`;
+  mkdirSync(join(home, "bin"));
+  writeFileSync(
+    join(home, "bin/fed"),
+    `#!/bin/sh\nexec "${process.execPath}" "${join(root, "apps/hub/dist/cli.js")}" "$@"\n`,
+    { mode: 0o755 },
+  );
+  const epilogue = "\nif jobs -pr | grep -q .; then echo 'left running:' >&2; jobs >&2; exit 1; fi\n";
   try {
-    const ended = await run("bash", ["-c", prelude + text], {
+    const ended = await run("bash", ["-c", `set -euo pipefail\n${text}${epilogue}`], {
       cwd: home,
       timeoutMs: 120_000,
-      env: { ...process.env, HOME: home, FED_CHECKOUT: root },
+      env: {
+        ...process.env,
+        PATH: `${join(home, "bin")}:${dirname(process.execPath)}:${process.env.PATH}`,
+        HOME: home,
+        FED_CHECKOUT: root,
+      },
     });
     report(file, fences[0]!, ended);
   } finally {
@@ -87,7 +99,8 @@ function report(file: string, fence: Fence, { code, output, ms }: { code: number
 }
 
 let programs = 0;
-for (const file of documents()) {
+const only = process.argv[2];
+for (const file of documents().filter((path) => only === undefined || relative(root, path).startsWith(only))) {
   const fences = fencesOf(readFileSync(file, "utf8"));
   for (const fence of fences.filter(({ language }) => language === "ts")) {
     await runProgram(file, fence);
