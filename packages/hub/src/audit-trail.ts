@@ -23,7 +23,9 @@ export interface AuditEvent {
 
 /** See the module header. */
 export interface AuditTrail extends AuditSink, AsyncDisposable {
-  /** Appends an event that no call waits for; a failure is given to `onError`. */
+  /** Appends an event; durable once resolved. */
+  record(event: AuditEvent): Promise<void>;
+  /** Appends an event that nobody waits for; a failure is given to `onError`. */
   note(event: AuditEvent): void;
   /** The newest `count` records, oldest first. */
   tail(count: number): Promise<AuditEntry[]>;
@@ -70,8 +72,9 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
 
   const trail: AuditTrail = {
     append,
+    record: (event) => append({ atMs: clock.nowMs(), ...event }),
     note(event) {
-      append({ atMs: clock.nowMs(), ...event }).catch(onError);
+      trail.record(event).catch(onError);
     },
     async tail(count) {
       const from = Math.max(1, log.head().seq - count + 1);

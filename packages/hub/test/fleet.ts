@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type Clock, systemClock } from "@fed/core";
 import { McpServer } from "@modelcontextprotocol/server";
 import { z } from "zod";
 import { type AppConfig, createHub, type Hub, type HubOptions } from "../src/index.js";
@@ -64,6 +65,55 @@ export class TestFleet implements AsyncDisposable {
     for (const hub of this.#hubs) await hub.close();
     rmSync(this.root, { recursive: true, force: true });
   }
+}
+
+/** Two hubs of one cluster on the LAN, connected; `pc1` founded it and dials nobody. */
+export async function pair(
+  fleet: TestFleet,
+  options: { readonly pc1?: Partial<HubOptions>; readonly pc2?: Partial<HubOptions> } = {},
+): Promise<{ pc1: Hub; pc2: Hub }> {
+  const pc1 = await fleet.hub("pc1", { lan: loopback, ...options.pc1 });
+  await pc1.cluster.create({ name: "home" });
+  const pc2 = await fleet.hub("pc2", { lan: { ...loopback, peers: [addressOf(pc1)] }, ...options.pc2 });
+  await pc2.apps.settled();
+  await pc2.cluster.join(await pc1.cluster.invite());
+  return { pc1, pc2 };
+}
+
+/** Where a hub listens on the LAN. */
+export function addressOf(hub: Hub): string {
+  return hub.cluster.status().lan!.addresses[0]!;
+}
+
+/** A wall clock that days can be added to. Timers of an hour and more run by it, shorter ones by the machine's clock. */
+export interface Calendar extends Clock {
+  pass(days: number): void;
+}
+
+/** See {@link Calendar}. Begin in the past: OpenSSL judges leaves by the machine's clock and takes none from the future. */
+export function createCalendar(options: { readonly daysAgo: number }): Calendar {
+  const hourMs = 60 * 60_000;
+  let aheadMs = -options.daysAgo * 24 * hourMs;
+  const timers = new Set<{ readonly atMs: number; readonly callback: () => void }>();
+  const nowMs = () => systemClock.nowMs() + aheadMs;
+  return {
+    nowMs,
+    monotonicMs: () => systemClock.monotonicMs() + aheadMs,
+    setTimer(delayMs, callback) {
+      if (delayMs < hourMs) return systemClock.setTimer(delayMs, callback);
+      const timer = { atMs: nowMs() + delayMs, callback };
+      timers.add(timer);
+      return { cancel: () => void timers.delete(timer) };
+    },
+    pass(days) {
+      aheadMs += days * 24 * hourMs;
+      for (const timer of [...timers]) {
+        if (timer.atMs > nowMs()) continue;
+        timers.delete(timer);
+        timer.callback();
+      }
+    },
+  };
 }
 
 /** On loopback, found by address alone. */

@@ -18,7 +18,7 @@ import type { RevocationChecker } from "@fed/revocation";
 import type { PathStatus } from "@fed/router";
 import { dialLanGuest } from "@fed/transport-lan";
 import { createRelayGuestDial, deriveRelayKeys, formatAdmissionKey, type RelayState } from "@fed/transport-relay";
-import { encodePem, verifyLeaf } from "@fed/trust";
+import { encodePem, spkiHash, verifyLeaf } from "@fed/trust";
 import type { AuditTrail } from "../audit-trail.js";
 import { HubError } from "../errors.js";
 import { pause } from "../pause.js";
@@ -132,12 +132,7 @@ export class Cluster {
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<{ via: string; connected: boolean }> {
     const { identity, membership, audit, clock, refederate, lanEnabled } = this.#options;
-    if (membership.joined)
-      throw new HubError({
-        code: "ALREADY_IN_CLUSTER",
-        message: "This hub is in a cluster already.",
-        hint: "See `fed cluster status`.",
-      });
+    membership.assertMayJoin();
     const dials: Record<string, GuestDial> = { relay: createRelayGuestDial({ connect: connectRelay, clock }) };
     if (lanEnabled) dials.lan = dialLanGuest;
     const hint = await join(token, {
@@ -170,7 +165,10 @@ export class Cluster {
       const { request, token } = await acceptJoin(connection, {
         tokens: this.#tokens,
         pins: membership.cas.map(caPin),
-        admit: (candidate) => membership.admit(candidate),
+        admit: (candidate) => {
+          membership.admit(candidate);
+          revocation.assertLeaf({ hubId: candidate.hubId, serial: "", spki: spkiHash(candidate.publicKey) });
+        },
         enroll: async (candidate) => {
           this.#advance(candidate.hubId, "token-redeemed");
           const welcome = await membership.enroll(candidate);

@@ -7,12 +7,14 @@ import {
   encodeHex,
   type FedError,
   type HubId,
+  isFedError,
+  type PeerAuthenticator,
   type PeerIdentity,
 } from "@fed/core";
 import type { RevocationChecker } from "@fed/revocation";
 import {
-  type AuditSink,
   createRouter,
+  type Envelope,
   type EnvelopeSigner,
   type EnvelopeVerifier,
   type LocalApps,
@@ -31,13 +33,18 @@ import {
   encodePrivateKeyPem,
   memberOf,
   sha256,
+  type VerifiedEnvelope,
   verifyEnvelope,
 } from "@fed/trust";
+import type { AuditTrail } from "../audit-trail.js";
 import { HubError } from "../errors.js";
 import type { LanOptions } from "../options.js";
 import type { Identity } from "../state/identity.js";
 import type { Membership } from "./membership.js";
+import { PeerLeaves } from "./peer-leaves.js";
 import { connectRelay } from "./relay-socket.js";
+import { createRenewal, type Renewal } from "./renewal.js";
+import { revokedError } from "./revoking.js";
 import { createSync, type Sync } from "./sync.js";
 
 const dayMs = 24 * 60 * 60_000;
@@ -50,7 +57,7 @@ export interface FederationOptions {
   readonly revocation: RevocationChecker | undefined;
   readonly apps: LocalApps;
   readonly policy: SharingPolicy;
-  readonly audit: AuditSink;
+  readonly audit: AuditTrail;
   readonly clock: Clock;
   /** Undefined: not on the LAN. */
   readonly lan: LanOptions | undefined;
@@ -69,6 +76,7 @@ export class Federation implements AsyncDisposable {
   readonly lan: LanTransport | undefined;
   readonly relay: RelayTransport | undefined;
   readonly sync: Sync;
+  readonly renewal: Renewal;
   readonly revocation: RevocationChecker | undefined;
   readonly #options: FederationOptions;
 
@@ -76,8 +84,13 @@ export class Federation implements AsyncDisposable {
     const { identity, membership, revocation, clock } = options;
     this.#options = options;
     this.revocation = revocation;
-    this.lan = membership.joined && options.lan ? createLan(options.lan, options) : undefined;
-    this.relay = membership.joined && options.relays.length > 0 ? createRelay(options) : undefined;
+    const peerLeaves = new PeerLeaves({
+      manifest: () => membership.current,
+      clock,
+      assertLeaf: (leaf) => revocation?.assertLeaf(leaf),
+    });
+    this.lan = membership.joined && options.lan ? createLan(options.lan, options, peerLeaves) : undefined;
+    this.relay = membership.joined && options.relays.length > 0 ? createRelay(options, peerLeaves) : undefined;
     this.sync = createSync({
       state: {
         heads: () => ({ manifest: membership.current.manifest.version, revocations: revocation?.size ?? 0 }),
@@ -88,6 +101,14 @@ export class Federation implements AsyncDisposable {
       },
       nowMs: () => clock.nowMs(),
       onRefused: options.onRefused,
+    });
+    this.renewal = createRenewal({
+      membership,
+      clock,
+      sessions: () => this.router.peers().flatMap(({ hubId }) => this.router.session(hubId) ?? []),
+      peerLeaves,
+      onIssued: ({ hubId, serial }) => options.audit.record({ type: "leaf.issued", hub: hubId, serial }),
+      onError: (error) => options.onRefused("renewal", error),
     });
     this.router = createRouter({
       self: { hubId: identity.hubId, name: identity.name },
@@ -100,7 +121,7 @@ export class Federation implements AsyncDisposable {
         return session;
       },
       signer: createSigning(options),
-      verifier: createVerifying(options),
+      verifier: createVerifying(options, peerLeaves),
       digest: sha256,
       revocation: {
         assertCaller(caller, peer) {
@@ -114,41 +135,54 @@ export class Federation implements AsyncDisposable {
       policy: options.policy,
       audit: options.audit,
       apps: options.apps,
-      protocols: { sync: (session, stream) => this.sync.serve(session, stream) },
+      protocols: {
+        sync: (session, stream) => this.sync.serve(session, stream),
+        renew: (session, stream) => void this.renewal.serveRenew(session, stream),
+        leaf: (session, stream) => void this.renewal.serveLeaf(session, stream),
+      },
       onLargerRevocationSize: () => this.sync.announce(),
       onGuest: options.onGuest,
       onRefused: options.onRefused,
-      onPeerUp: options.onPeerUp,
+      onPeerUp: (peer) => {
+        options.onPeerUp(peer);
+        void this.renewal.greet(peer);
+      },
       onPeerDown: options.onPeerDown,
       clock,
     });
     this.refreshMembers();
   }
 
-  /** Begins to listen, to look for peers and to dial. */
-  start(): Promise<void> {
-    return this.router.start();
+  /** Renews what this hub can by itself; begins to listen, to look for peers and to dial. */
+  async start(): Promise<void> {
+    await this.renewal.start();
+    await this.router.start();
   }
 
   /** Takes over the manifest in force: who may be dialled and where. Revoked members stay cut off. */
   refreshMembers(): void {
     const { membership, revocation } = this.#options;
     if (!membership.joined) return;
-    const reachable = membership.others.filter((member) => !revocation?.isRevoked("hub", member.hubId));
+    const revoked = (hubId: HubId) => revocation?.isRevoked("hub", hubId);
     this.router.setMembers(
-      reachable.map(
-        (member): Member => ({
-          hubId: member.hubId,
-          name: member.name,
-          addresses: this.relay ? [{ transport: "relay", address: member.hubId }] : [],
+      membership.others.map(
+        ({ hubId, name }): Member => ({
+          hubId,
+          name,
+          addresses: this.relay && !revoked(hubId) ? [{ transport: "relay", address: hubId }] : [],
         }),
       ),
     );
+    for (const { hubId } of membership.others) {
+      const entry = revoked(hubId);
+      if (entry) this.router.cut(hubId, revokedError(entry));
+    }
     this.lan?.reloadCredentials();
   }
 
   /** Ends every session and leaves every network. Idempotent. */
   async close(): Promise<void> {
+    this.renewal.close();
     await this.router.close();
     await this.relay?.close();
   }
@@ -158,7 +192,11 @@ export class Federation implements AsyncDisposable {
   }
 }
 
-function createLan(lan: LanOptions, { identity, membership, revocation, clock }: FederationOptions): LanTransport {
+function createLan(
+  lan: LanOptions,
+  { identity, membership, clock }: FederationOptions,
+  authenticator: PeerAuthenticator,
+): LanTransport {
   const tagKey = createHmac("sha256", membership.clusterKey).update("fed-lan-tag/1").digest();
   const tagOf = (day: number) => encodeHex(createHmac("sha256", tagKey).update(String(day)).digest().subarray(0, 8));
   const dayOf = (atMs: number) => Math.floor(atMs / dayMs);
@@ -168,7 +206,7 @@ function createLan(lan: LanOptions, { identity, membership, revocation, clock }:
       privateKeyPem: encodePrivateKeyPem(identity.leafKey.secretKey),
       caCertificates: membership.cas,
     }),
-    authenticator: membership.authenticator((leaf) => revocation?.assertLeaf(leaf)),
+    authenticator,
     self: identity.hubId,
     host: lan.listen?.host,
     port: lan.listen?.port,
@@ -185,20 +223,16 @@ function createLan(lan: LanOptions, { identity, membership, revocation, clock }:
   });
 }
 
-function createRelay({
-  identity,
-  membership,
-  revocation,
-  relays,
-  clock,
-  onRelayState,
-}: FederationOptions): RelayTransport {
+function createRelay(
+  { identity, membership, relays, clock, onRelayState }: FederationOptions,
+  authenticator: PeerAuthenticator,
+): RelayTransport {
   return createRelayTransport({
     relays,
     self: identity.hubId,
     noiseKey: identity.noiseKey,
     leaf: () => ({ leaf: membership.leaf.der, chain: membership.cas }),
-    authenticator: membership.authenticator((leaf) => revocation?.assertLeaf(leaf)),
+    authenticator,
     relayKeys: deriveRelayKeys(membership.clusterKey),
     noiseKeyOf: (hubId) => {
       const member = memberOf(membership.current.manifest, hubId);
@@ -243,23 +277,36 @@ function createSigning({ identity, membership, clock }: FederationOptions): Enve
   };
 }
 
-function createVerifying({ identity, membership, clock }: FederationOptions): EnvelopeVerifier {
+function createVerifying(
+  { identity, membership, revocation, clock }: FederationOptions,
+  peerLeaves: PeerLeaves,
+): EnvelopeVerifier {
   const replay = createReplayGuard();
   const origins = createOriginCache();
-  const publicKeyOf = (hubId: HubId) => membership.publicKeyOf(hubId);
+  const verifyFrom = (envelope: Envelope, peer: PeerIdentity, bodyDigest: Uint8Array) =>
+    verifyEnvelope(envelope, {
+      self: identity.hubId,
+      epoch: identity.epoch,
+      peer,
+      audience: membership.clusterId,
+      bodyDigest,
+      atMs: clock.nowMs(),
+      publicKeyOf: (hubId) => peerLeaves.publicKeyOf(hubId),
+      replay,
+      origins,
+    });
   return {
     verify(envelope, { peer, bodyDigest }) {
-      const { operator, homeHub, roles, scope, hubs, txn } = verifyEnvelope(envelope, {
-        self: identity.hubId,
-        epoch: identity.epoch,
-        peer,
-        audience: membership.clusterId,
-        bodyDigest,
-        atMs: clock.nowMs(),
-        publicKeyOf,
-        replay,
-        origins,
-      });
+      let verified: VerifiedEnvelope;
+      try {
+        verified = verifyFrom(envelope, peer, bodyDigest);
+      } catch (cause) {
+        const renewed = peerLeaves.renewed(peer);
+        if (!renewed || !isFedError(cause) || cause.code !== "WRONG_SENDER") throw cause;
+        revocation?.assertLeaf(renewed);
+        verified = verifyFrom(envelope, { ...peer, thumbprint: renewed.thumbprint }, bodyDigest);
+      }
+      const { operator, homeHub, roles, scope, hubs, txn } = verified;
       return { operator, homeHub, roles, scope, hubs, txn, local: false };
     },
   };

@@ -1,29 +1,10 @@
 /** This hub's place in its cluster: the manifest chain it holds, its leaf, and what only the authority can do. */
-import {
-  type Clock,
-  type ClusterId,
-  decodeBase64Url,
-  encodeBase64Url,
-  encodeUtf8,
-  type HubId,
-  isFedError,
-  type Json,
-  type PeerAuthenticator,
-  type PeerIdentity,
-  parseJson,
-  randomBytes,
-  type Store,
-  toFedError,
-} from "@fed/core";
+import { type ClusterId, decodeBase64Url, encodeBase64Url, type HubId, type Json, parseJson } from "@fed/core";
 import { caPin, type JoinRequest, type Welcome } from "@fed/pairing";
 import {
   acceptLeaf,
-  assertFresh,
-  createCa,
   createSigner,
-  generateKeyPair,
   issueLeaf,
-  keyId,
   type Leaf,
   type Manifest,
   memberOf,
@@ -33,47 +14,30 @@ import {
   spkiHash,
   type VerifiedManifest,
   verifyChain,
-  verifyGenesis,
   verifyNext,
 } from "@fed/trust";
 import { HubError } from "../errors.js";
-import type { Identity } from "../state/identity.js";
-import type { StateDirectory } from "../state/state-directory.js";
-
-const daySeconds = 24 * 60 * 60;
-const manifestLifetimeSeconds = 365 * daySeconds;
-const maxChainBytes = 16 * 1024 * 1024;
-const chainKey = ["cluster", "chain"];
-const leafKey = ["cluster", "leaf"];
-
-/** What the hub has persisted about its cluster. */
-interface ClusterRecord {
-  readonly chain: readonly SignedManifest[];
-  readonly verified: VerifiedManifest;
-  readonly leaf: Leaf;
-  /** 32 bytes, shared by all members. */
-  readonly clusterKey: Uint8Array;
-}
-
-/** Options of {@link openMembership}. */
-export interface MembershipOptions {
-  readonly identity: Identity;
-  readonly directory: StateDirectory;
-  readonly store: Store;
-  readonly clock: Clock;
-}
+import {
+  type ClusterRecord,
+  loadRecord,
+  type RecordPlace,
+  saveChain,
+  saveLeaf,
+  saveRecord,
+  verifyOwnLeaf,
+  verifyRecord,
+} from "./cluster-record.js";
+import { foundCluster, manifestLifetimeSeconds } from "./founding.js";
 
 /** See the module header; made by {@link openMembership}. */
 export class Membership {
-  readonly #options: MembershipOptions;
+  readonly #options: RecordPlace;
   readonly #listeners = new Set<() => void>();
-  /** Leaf keys of members that have proved them to this hub. */
-  readonly #provedKeys = new Map<HubId, { readonly spki: string; readonly publicKey: Uint8Array }>();
   #record: ClusterRecord | undefined;
   /** One change of the chain at a time; the store's compare-and-set guards against other processes. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(options: MembershipOptions, record: ClusterRecord | undefined) {
+  constructor(options: RecordPlace, record: ClusterRecord | undefined) {
     this.#options = options;
     this.#record = record;
   }
@@ -125,6 +89,11 @@ export class Membership {
     return this.joined && this.#options.directory.readSecret("authority") !== undefined;
   }
 
+  /** Whether this hub holds the CA's key and may so issue leaves. */
+  get isIssuer(): boolean {
+    return this.joined && this.#options.directory.readSecret("ca") !== undefined;
+  }
+
   /** The other members. */
   get others(): Manifest["members"] {
     return this.current.manifest.members.filter((member) => member.hubId !== this.#options.identity.hubId);
@@ -150,83 +119,44 @@ export class Membership {
   /** Founds a cluster: a genesis manifest that names the authority, then one that brings the CA and this hub. */
   async create(options: { readonly name: string; readonly relays?: readonly string[] }): Promise<void> {
     await this.#inTurn(async () => {
-      if (this.joined)
-        throw new HubError({
-          code: "ALREADY_IN_CLUSTER",
-          message: "This hub is in a cluster already.",
-          hint: "See `fed cluster status`.",
-        });
+      if (this.joined) throw alreadyInCluster();
       const { identity, directory, clock } = this.#options;
-      const authority = generateKeyPair();
-      const caKey = generateKeyPair();
-      const signer = createSigner(authority.secretKey);
-      const nowMs = clock.nowMs();
-      const issuedAt = Math.floor(nowMs / 1000);
-      const genesis: Manifest = {
-        type: "fed-manifest",
-        suite: "ed25519-1",
-        cluster: { name: options.name, salt: encodeBase64Url(randomBytes(16)) },
-        version: 1,
-        previous: null,
-        issuedAt,
-        expiresAt: issuedAt + manifestLifetimeSeconds,
-        authority: {
-          threshold: 1,
-          keys: [{ kid: keyId(authority.publicKey), x: encodeBase64Url(authority.publicKey) }],
-        },
-        cas: [],
-        members: [],
-        relays: [],
-      };
-      const first = verifyGenesis(signManifest(genesis, [signer]), { atMs: nowMs });
-      const ca = await createCa({ clusterId: first.clusterId, key: caKey, nowMs });
-      const second = verifyNext(
-        first,
-        signManifest(
-          {
-            ...genesis,
-            version: 2,
-            previous: first.hash,
-            cas: [{ certificate: encodeBase64Url(ca), status: "active" }],
-            members: [
-              {
-                hubId: identity.hubId,
-                name: identity.name,
-                roles: ["founder"],
-                spki: spkiHash(identity.leafKey.publicKey),
-                noise: encodeBase64Url(identity.noiseKey.publicKey),
-              },
-            ],
-            relays: (options.relays ?? []).map((url) => ({ url })),
-          },
-          [signer],
-        ),
-        { atMs: nowMs },
-      );
-      const leafDer = await issueLeaf({
-        ca,
-        caKey: createSigner(caKey.secretKey),
-        publicKey: identity.leafKey.publicKey,
-        clusterId: first.clusterId,
-        hubId: identity.hubId,
-        nowMs,
+      const { chain, leaf, authorityKey, caKey, clusterKey } = await foundCluster({
+        identity,
+        name: options.name,
+        relays: options.relays ?? [],
+        nowMs: clock.nowMs(),
       });
-      directory.writeSecret("authority", authority.secretKey);
-      directory.writeSecret("ca", caKey.secretKey);
-      await this.#adopt([first.signed, second.signed], leafDer, randomBytes(32));
+      directory.writeSecret("authority", authorityKey);
+      directory.writeSecret("ca", caKey);
+      await this.#adopt(chain, leaf, clusterKey);
     });
+  }
+
+  /** @throws {HubError} ALREADY_IN_CLUSTER, unless this hub's leaf or manifest has expired and a token is the way back. */
+  assertMayJoin(): void {
+    if (!this.#record) return;
+    const { leaf, verified } = this.#record;
+    const nowMs = this.#options.clock.nowMs();
+    if (nowMs <= leaf.notAfterMs && nowMs < verified.manifest.expiresAt * 1000) throw alreadyInCluster();
   }
 
   /** Keeps what a join brought. @throws {FedError} the first thing about it that does not verify; nothing is kept then. */
   async accept(welcome: Welcome, pin: Uint8Array): Promise<void> {
     await this.#inTurn(async () => {
-      if (this.joined)
+      this.assertMayJoin();
+      const held = this.#record?.verified;
+      const verified = verifyChain(welcome.manifests, {
+        clusterId: held?.clusterId,
+        atMs: this.#options.clock.nowMs(),
+      });
+      if (held && verified.manifest.version < held.manifest.version) {
         throw new HubError({
-          code: "ALREADY_IN_CLUSTER",
-          message: "This hub is in a cluster already.",
-          hint: "See `fed cluster status`.",
+          code: "REQUEST_INVALID",
+          message: "The inviting hub holds an older manifest than this one.",
+          hint: "Ask for a token from a hub that is up to date.",
         });
-      const verified = verifyChain(welcome.manifests, { atMs: this.#options.clock.nowMs() });
+      }
       const pinned = verified.manifest.cas.some(
         (ca) => encodeBase64Url(caPin(decodeBase64Url(ca.certificate))) === encodeBase64Url(pin),
       );
@@ -236,7 +166,7 @@ export class Membership {
           message: "The manifest does not name the CA that the pairing token pins.",
           hint: "Ask for a new token.",
         });
-      await this.#adopt(welcome.manifests as readonly SignedManifest[], welcome.leaf, welcome.clusterKey);
+      await this.#adopt(welcome.manifests, welcome.leaf, welcome.clusterKey);
     });
   }
 
@@ -253,7 +183,7 @@ export class Membership {
         chain.push(verified.signed);
       }
       if (verified === before.verified) return false;
-      await this.#persistChain(chain);
+      await saveChain(chain, this.#options.store);
       this.#record = { ...before, chain, verified };
       this.#announce();
       return true;
@@ -263,48 +193,32 @@ export class Membership {
   /** Makes the joiner a member and returns all it needs. @throws {HubError} NOT_THE_AUTHORITY, NAME_TAKEN. */
   async enroll(request: JoinRequest): Promise<Omit<Welcome, "revocations">> {
     this.admit(request);
-    const { directory, clock } = this.#options;
-    await this.publish((manifest) => ({
-      members: [
-        ...manifest.members,
-        {
-          hubId: request.hubId,
-          name: request.name,
-          roles: [...request.roles],
-          spki: spkiHash(request.publicKey),
-          noise: encodeBase64Url(request.noiseKey),
-        },
-      ],
-    }));
-    const caKey = directory.readSecret("ca");
-    if (!caKey) throw this.#notAuthority();
-    const leaf = await issueLeaf({
-      ca: this.cas[0]!,
-      caKey: createSigner(caKey),
-      publicKey: request.publicKey,
-      clusterId: this.clusterId,
-      hubId: request.hubId,
-      nowMs: clock.nowMs(),
-    });
-    return { leaf, manifests: this.chain, clusterKey: this.clusterKey };
+    const { hubId, name, roles, publicKey } = request;
+    const spki = spkiHash(publicKey);
+    if (!memberOf(this.current.manifest, hubId)) {
+      const noise = encodeBase64Url(request.noiseKey);
+      await this.publish(({ members }) => ({ members: [...members, { hubId, name, roles: [...roles], spki, noise }] }));
+    }
+    const leaf = await this.issueLeaf(request.hubId, request.publicKey);
+    return { leaf: leaf.der, manifests: this.chain, clusterKey: this.clusterKey };
   }
 
-  /** @throws {HubError} NAME_TAKEN when the joiner's name, id or key belongs to a member. */
-  admit(request: JoinRequest): void {
-    const spki = spkiHash(request.publicKey);
-    const clash = this.current.manifest.members.find(
-      (m) => m.name === request.name || m.hubId === request.hubId || m.spki === spki,
-    );
-    if (clash) {
-      throw new HubError({
-        code: "NAME_TAKEN",
-        message:
-          clash.name === request.name
-            ? `A hub called ${request.name} is in this cluster already.`
-            : "This hub is a member already.",
-        hint: "Give the joining hub another name: `fed init --name N`.",
-      });
-    }
+  /**
+   * @throws {HubError} NAME_TAKEN when the joiner's name, id or key belongs to a member. A member that comes back as it was,
+   * because its leaf has expired, is let in.
+   */
+  admit({ hubId, name, publicKey, noiseKey }: JoinRequest): void {
+    const spki = spkiHash(publicKey);
+    const clash = this.current.manifest.members.find((m) => m.name === name || m.hubId === hubId || m.spki === spki);
+    if (!clash) return;
+    const same = clash.hubId === hubId && clash.name === name && clash.spki === spki;
+    if (same && clash.noise === encodeBase64Url(noiseKey)) return;
+    throw new HubError({
+      code: "NAME_TAKEN",
+      message:
+        clash.name === name ? `A hub called ${name} is in this cluster already.` : "This hub is a member already.",
+      hint: "Give the joining hub another name: `fed init --name N`.",
+    });
   }
 
   /** Signs and adopts the next manifest. @throws {HubError} NOT_THE_AUTHORITY. */
@@ -323,45 +237,35 @@ export class Membership {
     await this.adoptNext([signManifest(next, [signer])]);
   }
 
+  /** A leaf with a new term for this hub. @throws {HubError} NOT_THE_AUTHORITY. */
+  issueOwnLeaf(): Promise<Leaf> {
+    const { identity } = this.#options;
+    return this.issueLeaf(identity.hubId, identity.leafKey.publicKey);
+  }
+
+  /** The leaf in `der`, if it can be this hub's next. @throws {FedError} when it is for another key or ends no later. */
+  checkOwnLeaf(der: Uint8Array): Leaf {
+    const { identity, clock } = this.#options;
+    const { verified, leaf: held } = this.#state;
+    const leaf = verifyOwnLeaf(der, verified, identity, clock.nowMs());
+    if (leaf.notAfterMs > held.notAfterMs) return leaf;
+    throw new HubError({ code: "RENEWAL_FAILED", message: "The new leaf ends no later than the one held." });
+  }
+
+  /** Keeps and uses a leaf that {@link checkOwnLeaf} has passed. */
+  async adoptLeaf(leaf: Leaf): Promise<void> {
+    await this.#inTurn(async () => {
+      await saveLeaf(leaf, this.#options.store);
+      this.#record = { ...this.#state, leaf };
+      this.#announce();
+    });
+  }
+
   /** @throws {HubError} NOT_THE_AUTHORITY when this hub holds no authority key. */
   authoritySigner(): Signer {
     const secret = this.joined ? this.#options.directory.readSecret("authority") : undefined;
-    if (!secret) throw this.#notAuthority();
+    if (!secret) throw this.notAuthority();
     return createSigner(secret);
-  }
-
-  /** Judges certificates and Noise keys against the manifest in force; `assertLeaf` adds revocation. */
-  authenticator(assertLeaf: (leaf: Leaf) => void): PeerAuthenticator {
-    return {
-      authenticate: (evidence) => {
-        const atMs = this.#options.clock.nowMs();
-        assertFresh(this.current, atMs);
-        const { leaf, member } = acceptLeaf(evidence.leaf, this.current, { atMs });
-        assertLeaf(leaf);
-        if (evidence.kind === "noise" && encodeBase64Url(evidence.noiseKey) !== member.noise) {
-          throw new HubError({
-            code: "UNAUTHENTICATED",
-            message: "The peer's Noise key is not the one the manifest names.",
-          });
-        }
-        this.#provedKeys.set(leaf.hubId, { spki: leaf.spki, publicKey: leaf.publicKey });
-        const peer: PeerIdentity = {
-          hubId: leaf.hubId,
-          clusterId: leaf.clusterId,
-          name: member.name,
-          thumbprint: leaf.thumbprint,
-          serial: leaf.serial,
-          spki: leaf.spki,
-        };
-        return peer;
-      },
-    };
-  }
-
-  /** The leaf key (32 bytes) of a member that has proved it here and still is one. */
-  publicKeyOf(hubId: HubId): Uint8Array | undefined {
-    const proved = this.#provedKeys.get(hubId);
-    return proved && memberOf(this.current.manifest, hubId)?.spki === proved.spki ? proved.publicKey : undefined;
   }
 
   get #state(): ClusterRecord {
@@ -375,12 +279,30 @@ export class Membership {
     return this.#record;
   }
 
-  #notAuthority(): HubError {
+  /** The error for what only a hub with the cluster's keys can do. */
+  notAuthority(): HubError {
     return new HubError({
       code: "NOT_THE_AUTHORITY",
       message: "This hub does not hold the cluster's authority key.",
       hint: "Run this on the hub that founded the cluster.",
     });
+  }
+
+  /** A leaf for the member `hubId` and the key it has proved. @throws {HubError} NOT_THE_AUTHORITY. @throws {TrustError} as `acceptLeaf`. */
+  async issueLeaf(hubId: HubId, publicKey: Uint8Array): Promise<Leaf> {
+    const { directory, clock } = this.#options;
+    const caKey = directory.readSecret("ca");
+    if (!caKey) throw this.notAuthority();
+    const nowMs = clock.nowMs();
+    const der = await issueLeaf({
+      ca: this.cas[0]!,
+      caKey: createSigner(caKey),
+      publicKey,
+      clusterId: this.clusterId,
+      hubId,
+      nowMs,
+    });
+    return acceptLeaf(der, this.current, { atMs: nowMs }).leaf;
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -389,17 +311,9 @@ export class Membership {
     return result;
   }
 
-  async #persistChain(chain: readonly SignedManifest[]): Promise<void> {
-    await this.#options.store.set(chainKey, encodeUtf8(JSON.stringify(chain)));
-  }
-
-  /** Persists before use, the chain last, so that a half-written cluster is no cluster. */
-  async #adopt(chain: readonly SignedManifest[], leafDer: Uint8Array, clusterKey: Uint8Array): Promise<void> {
-    const { directory, store } = this.#options;
+  async #adopt(chain: readonly unknown[], leafDer: Uint8Array, clusterKey: Uint8Array): Promise<void> {
     const record = verifyRecord(chain, leafDer, clusterKey, this.#options);
-    directory.writeSecret("cluster", clusterKey);
-    await store.set(leafKey, leafDer);
-    await this.#persistChain(chain);
+    await saveRecord(record, this.#options);
     this.#record = record;
     this.#announce();
   }
@@ -409,50 +323,17 @@ export class Membership {
   }
 }
 
-/** Loads and verifies what is persisted. @throws {HubError} STATE_CORRUPT when it no longer verifies. */
-export async function openMembership(options: MembershipOptions): Promise<Membership> {
-  const { directory, store } = options;
-  const stored = await store.get(chainKey);
-  if (!stored) return new Membership(options, undefined);
-  try {
-    const chain = parseJson(stored, { maxBytes: maxChainBytes }) as unknown as SignedManifest[];
-    const leaf = await store.get(leafKey);
-    const clusterKey = directory.readSecret("cluster");
-    if (!leaf || clusterKey?.length !== 32)
-      throw new HubError({ code: "STATE_CORRUPT", message: "The leaf or the cluster key is missing." });
-    return new Membership(options, verifyRecord(chain, leaf, clusterKey, options));
-  } catch (cause) {
-    const reason = isFedError(cause) ? cause : toFedError(cause);
-    throw new HubError({
-      code: "STATE_CORRUPT",
-      message: `The cluster state in ${directory.path} does not verify: ${reason.message}`,
-      hint: "Restore the state directory from a backup.",
-      cause,
-    });
-  }
+/** The membership kept in `place`. @throws {HubError} STATE_CORRUPT when it no longer verifies. */
+export async function openMembership(place: RecordPlace): Promise<Membership> {
+  return new Membership(place, await loadRecord(place));
 }
 
-function verifyRecord(
-  chain: readonly unknown[],
-  leafDer: Uint8Array,
-  clusterKey: Uint8Array,
-  options: MembershipOptions,
-): ClusterRecord {
-  const { identity, clock } = options;
-  const atMs = clock.nowMs();
-  const verified = verifyChain(chain, { atMs });
-  if (!memberOf(verified.manifest, identity.hubId)) {
-    throw new HubError({
-      code: "NOT_IN_CLUSTER",
-      message: "The manifest does not name this hub.",
-      hint: "Join again with a new token.",
-    });
-  }
-  const { leaf } = acceptLeaf(leafDer, verified, { atMs });
-  if (leaf.hubId !== identity.hubId || leaf.spki !== spkiHash(identity.leafKey.publicKey)) {
-    throw new HubError({ code: "STATE_CORRUPT", message: "The leaf is not for this hub's key." });
-  }
-  return { chain: chain as readonly SignedManifest[], verified, leaf, clusterKey };
+function alreadyInCluster(): HubError {
+  return new HubError({
+    code: "ALREADY_IN_CLUSTER",
+    message: "This hub is in a cluster already.",
+    hint: "See `fed cluster status`.",
+  });
 }
 
 function versionOf(signed: unknown): number | undefined {

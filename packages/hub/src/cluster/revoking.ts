@@ -93,18 +93,12 @@ export async function revoke(
 }
 
 /** Cuts what new entries of the list name, here, and passes the list on. */
-export function applyRevocations(
-  entries: readonly RevocationEntry[],
-  cluster: Cluster,
-  { router, sync }: Federation,
-): void {
+export function applyRevocations(entries: readonly RevocationEntry[], cluster: Cluster, federation: Federation): void {
+  const { router, sync } = federation;
   const connected = router.peers().flatMap(({ hubId }) => router.session(hubId)?.peer ?? []);
   for (const entry of entries) {
     const { kind, id } = entry;
-    const error = new RevocationError(
-      { code: `${kind.toUpperCase() as Uppercase<RevocationKind>}_REVOKED`, message: `This ${kind} was revoked.` },
-      entry,
-    );
+    const error = revokedError(entry);
     if (kind === "hub") {
       cluster.markRevoked(id);
       router.cut(id, error);
@@ -117,5 +111,20 @@ export function applyRevocations(
       void cluster.closeToken(id);
     }
   }
+  // Only hubs stay cut. One whose old leaf was revoked may come back with its new one: the handshake decides.
+  federation.refreshMembers();
   sync.announce();
+}
+
+/** What everybody hears who asks for what `entry` revokes. */
+export function revokedError(entry: RevocationEntry): RevocationError {
+  const { kind } = entry;
+  return new RevocationError(
+    {
+      code: `${kind.toUpperCase() as Uppercase<RevocationKind>}_REVOKED`,
+      message: `This ${kind} was revoked.`,
+      hint: "It stays revoked; a hub may return with new keys and a new name.",
+    },
+    entry,
+  );
 }
