@@ -1,7 +1,7 @@
 /**
  * Runs what the documents show. In READMEs and guides
  * - every `ts` fence is a program of its own, run by Node with types stripped, in the folder of its package;
- * - all `sh` fences of one document are one script, run with a home of its own and `fed` on the path; it must leave no
+ * - all `sh` fences of one document are one script, run with a home of its own, `fed` and `fed-relay` on the path; it must leave no
  *   process of its own running;
  * - `npm install @fed/…` lines are what check-packages.ts does with the packed packages;
  * - the two commands of the root README are CI itself, so a fence that only names those is not run a second time.
@@ -13,7 +13,7 @@ import { run } from "./steps.ts";
 import { root, workspacesIn } from "./workspace.ts";
 
 const ciItself = /^npx --yes pnpm@12 (demo|test)$/;
-const installLine = /^npm install @fed\/[a-z-]+$/;
+const installLine = /^npm install( (@fed\/)?[a-z-]+)+$/;
 
 interface Fence {
   readonly language: string;
@@ -66,11 +66,14 @@ async function runScript(file: string, fences: readonly Fence[]): Promise<void> 
   if (text.trim() === "") return;
   const home = mkdtempSync(join(tmpdir(), "fed-docs-"));
   mkdirSync(join(home, "bin"));
-  writeFileSync(
-    join(home, "bin/fed"),
-    `#!/bin/sh\nexec "${process.execPath}" "${join(root, "apps/hub/dist/cli.js")}" "$@"\n`,
-    { mode: 0o755 },
-  );
+  for (const [name, cli] of [
+    ["fed", "apps/hub/dist/cli.js"],
+    ["fed-relay", "apps/relay/dist/cli.js"],
+  ] as const) {
+    writeFileSync(join(home, "bin", name), `#!/bin/sh\nexec "${process.execPath}" "${join(root, cli)}" "$@"\n`, {
+      mode: 0o755,
+    });
+  }
   const epilogue = "\nif jobs -pr | grep -q .; then echo 'left running:' >&2; jobs >&2; exit 1; fi\n";
   try {
     const ended = await run("bash", ["-c", `set -euo pipefail\n${text}${epilogue}`], {
