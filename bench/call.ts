@@ -20,7 +20,7 @@ const roundMs = 750;
 const settleMs = 100;
 const warmUpMs = 500;
 /** What the two records of one call take on average. */
-const recordBytes = 300;
+const recordBytes = 205;
 const raw = "raw mTLS echo";
 const alone = "app alone";
 
@@ -132,8 +132,7 @@ function rowsOf(cells: readonly Cell[], generatorMs: number): Row[] {
   return cells.map((cell): Row => {
     const { subject, inFlight, samples } = cell;
     const sorted = samples.flatMap(({ latenciesMs }) => latenciesMs).toSorted((a, b) => a - b);
-    const elapsedMs = samples.reduce((sum, sample) => sum + sample.elapsedMs, 0);
-    const share = (ms: number) => `${Math.round((100 * ms) / elapsedMs)}%`;
+    const perCallUs = (ms: number) => formatNumber((1000 * ms) / sorted.length);
     const value = rateOf(cell);
     const app = rates.get(rowName(alone, inFlight));
     return {
@@ -145,9 +144,9 @@ function rowsOf(cells: readonly Cell[], generatorMs: number): Row[] {
       baseline: subject.name === raw ? undefined : rowName(raw, inFlight),
       notes: {
         [`to ${alone}`]: app === undefined ? "" : formatNumber(value / app),
-        "CPU here": share(cell.ownCpuMs),
-        "of it load": share(generatorMs * sorted.length),
-        "CPU others": subject.others.length === 0 ? "" : share(cell.otherCpuMs),
+        "CPU µs here": perCallUs(cell.ownCpuMs),
+        "of it load": `${formatNumber((100 * generatorMs * sorted.length) / cell.ownCpuMs)}%`,
+        "CPU µs others": subject.others.length === 0 ? "" : perCallUs(cell.otherCpuMs),
       },
     };
   });
