@@ -7,7 +7,16 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createTokenBook, generateSecret } from "../src/index.js";
 import { confirmMessage, confirmProofInput, type JoinMessage, readChallenge } from "../src/join-message.js";
-import { type Attempt, claimOf, createWorld, hubId, type RawEnd, signedJoin, type TestClaim, type World } from "./world.js";
+import {
+  type Attempt,
+  claimOf,
+  createWorld,
+  hubId,
+  type RawEnd,
+  signedJoin,
+  type TestClaim,
+  type World,
+} from "./world.js";
 
 interface Visit {
   readonly attempt: Attempt;
@@ -125,7 +134,11 @@ describe("acceptJoin against hostile guests", () => {
       { proof: encodeBase64Url(new Uint8Array(64)) },
     ];
     for (const change of changes) {
-      await expectRefusal(world, ({ nonce }) => ({ ...signedJoin(claim, nonce), ...change }), "JOIN_PROOF_INVALID");
+      await expectRefusal(
+        world,
+        ({ nonce }) => ({ ...signedJoin(claim, nonce), ...change }) as JoinMessage,
+        "JOIN_PROOF_INVALID",
+      );
     }
     const stranger: TestClaim = { ...claim, key: generateKeyPair() };
     await expectRefusal(world, ({ nonce }) => signedJoin(stranger, nonce), "JOIN_PROOF_INVALID");
@@ -222,7 +235,11 @@ describe("acceptJoin against hostile guests", () => {
   it("waits for a guest that takes nothing only until the deadline, and for one that floods meanwhile not at all", async () => {
     const world = await createWorld({ padding: 8_000_000 });
     async function stalled(name: string, id: number): Promise<Visit> {
-      const claim = await claimOf((await world.invite()).secret, world.pin, { name, hubId: hubId(id), noiseKey: randomBytes(32) });
+      const claim = await claimOf((await world.invite()).secret, world.pin, {
+        name,
+        hubId: hubId(id),
+        noiseKey: randomBytes(32),
+      });
       const one = await visit(world);
       one.guest.send(signedJoin(claim, one.nonce));
       expect(await one.guest.receive()).toMatchObject({ t: "welcome" });
