@@ -362,6 +362,7 @@ class RunningHub implements Hub {
     this.#http = await startHttpServer({
       ...address,
       tokens: this.#tokens,
+      clock: this.#parts.clock,
       surface: createSurface({
         list: (options) => this.apps.list(options),
         request: (target, options) => this.#request(target, options),

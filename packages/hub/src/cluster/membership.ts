@@ -261,9 +261,9 @@ export class Membership {
     });
   }
 
-  /** @throws {HubError} NOT_THE_AUTHORITY when this hub holds no authority key. */
+  /** @throws {HubError} NOT_IN_CLUSTER, NOT_THE_AUTHORITY when this hub holds no authority key. */
   authoritySigner(): Signer {
-    const secret = this.joined ? this.#options.directory.readSecret("authority") : undefined;
+    const secret = this.#state && this.#options.directory.readSecret("authority");
     if (!secret) throw this.notAuthority();
     return createSigner(secret);
   }

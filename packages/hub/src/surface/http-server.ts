@@ -1,9 +1,8 @@
 /** The hub's HTTP port: `/mcp` for agents, `/api/federation/*` for operators, health. Loopback unless told otherwise. */
 
-import { type FedError, isFedError, toFedError } from "@fed/core";
+import { type Clock, type FedError, isFedError, toFedError } from "@fed/core";
 import { serve } from "@hono/node-server";
 import {
-  createMcpHandler,
   hostHeaderValidationResponse,
   localhostAllowedHostnames,
   localhostAllowedOrigins,
@@ -14,6 +13,7 @@ import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { HubError } from "../errors.js";
 import type { Operator, OperatorTokens } from "../operator.js";
+import { createMcpEndpoint } from "./mcp-endpoint.js";
 
 const maxBodyBytes = 4 * 1024 * 1024;
 
@@ -24,6 +24,7 @@ export interface HttpServerOptions {
   readonly port: number;
   readonly tokens: OperatorTokens;
   readonly surface: McpServerFactory;
+  readonly clock: Clock;
   /** Adds the operator routes below `/api/federation`. */
   readonly api: (app: Hono<HubEnvironment>) => void;
   /** Whether the hub can serve calls. */
@@ -46,6 +47,7 @@ export interface HttpServer {
 /** HTTP status of the codes that are not simply a bad request. */
 const statusOf: Readonly<Record<string, 401 | 403 | 404 | 409 | 413 | 503>> = {
   UNAUTHENTICATED: 401,
+  ORIGIN_REFUSED: 403,
   SCOPE_MISSING: 403,
   NOT_THE_AUTHORITY: 403,
   HUB_UNKNOWN: 404,
@@ -54,11 +56,12 @@ const statusOf: Readonly<Record<string, 401 | 403 | 404 | 409 | 413 | 503>> = {
   ALREADY_IN_CLUSTER: 409,
   NOT_IN_CLUSTER: 409,
   NAME_TAKEN: 409,
+  REQUEST_TOO_LARGE: 413,
 };
 
 /** @throws {HubError} HTTP_PORT_IN_USE. */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
-  const handler = createMcpHandler(options.surface, { maxRequestBodySize: maxBodyBytes });
+  const mcp = createMcpEndpoint(options.surface, { clock: options.clock, maxBodyBytes });
   const app = new Hono<HubEnvironment>();
   const hosts = [...localhostAllowedHostnames(), options.host];
 
@@ -70,9 +73,13 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   app.get("/readyz", (context) => (options.ready() ? context.text("ready") : context.text("not ready", 503)));
   app.use(async (context, next) => {
     const { raw } = context.req;
-    const refused =
-      hostHeaderValidationResponse(raw, hosts) ?? originValidationResponse(raw, localhostAllowedOrigins());
-    if (refused) return refused;
+    if (hostHeaderValidationResponse(raw, hosts) ?? originValidationResponse(raw, localhostAllowedOrigins())) {
+      throw new HubError({
+        code: "ORIGIN_REFUSED",
+        message: "The request's Host or Origin is not this hub's own.",
+        hint: "A web page of another site cannot use the hub; agents send no Origin.",
+      });
+    }
     const bearer = /^Bearer (\S{1,256})$/.exec(context.req.header("authorization") ?? "");
     try {
       context.set("operator", await options.tokens.authenticate(bearer?.[1] ?? ""));
@@ -82,18 +89,16 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     }
     return next();
   });
-  app.all("/mcp", (context) => {
-    const operator = context.get("operator");
-    return handler.fetch(context.req.raw, {
-      authInfo: { token: "", clientId: operator.principal, scopes: [operator.scope], extra: { operator } },
-    });
-  });
+  app.all("/mcp", (context) => mcp.fetch(context.req.raw, context.get("operator")));
   app.use(
     "/api/*",
     bodyLimit({
       maxSize: maxBodyBytes,
       onError: (context) =>
-        problem(context, new HubError({ code: "REQUEST_INVALID", message: "The request is too large." }), 413),
+        problem(
+          context,
+          new HubError({ code: "REQUEST_TOO_LARGE", message: `The request has more than ${maxBodyBytes} bytes.` }),
+        ),
     }),
   );
   options.api(app);
@@ -104,7 +109,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       resolve({
         url: `http://${host}:${port}`,
         async close() {
-          await handler.close();
+          await mcp.close();
           if ("closeAllConnections" in server) server.closeAllConnections();
           await new Promise((done) => server.close(done));
         },
