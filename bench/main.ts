@@ -4,19 +4,11 @@ import { describeMachine } from "./machine.ts";
 import type { Bench } from "./row.ts";
 import { formatTable, toResults } from "./table.ts";
 
-const benches: Readonly<Record<string, () => Promise<Bench>>> = {
-  call: async () => (await import("./call.ts")).callBench,
-};
+const benches: ReadonlyMap<string, () => Promise<Bench>> = new Map([
+  ["call", async () => (await import("./call.ts")).callBench],
+]);
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { json: { type: "boolean", default: false }, only: { type: "string" } },
-});
-const open = positionals.length === 1 ? benches[positionals[0]!] : undefined;
-if (!open) {
-  console.error(`usage: pnpm bench ${Object.keys(benches).join("|")} [--json] [--only TEXT]`);
-  process.exit(2);
-}
+const { values, open } = readArguments();
 
 // With --json the document has standard output to itself.
 const say = values.json ? console.error : console.log;
@@ -24,4 +16,23 @@ const bench = await open();
 say(describeMachine());
 say(bench.about);
 const rows = await bench.run({ only: values.only, progress: (text) => console.error(text) });
+if (rows.length === 0) endWithUsage();
 console.log(values.json ? JSON.stringify(toResults(rows), undefined, 2) : formatTable(rows));
+
+function readArguments() {
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: { json: { type: "boolean", default: false }, only: { type: "string" } },
+    });
+    const open = positionals.length === 1 ? benches.get(positionals[0]!) : undefined;
+    return open ? { values, open } : endWithUsage();
+  } catch {
+    return endWithUsage();
+  }
+}
+
+function endWithUsage(): never {
+  console.error(`usage: pnpm bench ${[...benches.keys()].join("|")} [--json] [--only TEXT in the name of a row]`);
+  process.exit(2);
+}
