@@ -1,7 +1,7 @@
 import { getEventListeners } from "node:events";
 import { CoreError, encodeBase64Url, encodeUtf8, type FedError, randomBytes } from "@fed/core";
 import { createMemoryStore } from "@fed/core/memory";
-import { createTestClock, expectCode } from "@fed/core/testing";
+import { expectCode } from "@fed/core/testing";
 import { createSigner, generateKeyPair } from "@fed/trust";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -10,6 +10,7 @@ import { confirmMessage, confirmProofInput, type JoinMessage, readChallenge } fr
 import {
   type Attempt,
   claimOf,
+  countingClock,
   createWorld,
   hubId,
   type RawEnd,
@@ -308,30 +309,15 @@ describe("acceptJoin against hostile guests", () => {
 
   it("stops at its signal, and leaves no listener and no timer behind", async () => {
     const controller = new AbortController();
-    const timers = new Set<number>();
-    const clock = createTestClock();
-    const counting = {
-      ...clock,
-      setTimer(delayMs: number, callback: () => void) {
-        const id = Math.random();
-        timers.add(id);
-        const timer = clock.setTimer(delayMs, callback);
-        return {
-          cancel() {
-            timers.delete(id);
-            timer.cancel();
-          },
-        };
-      },
-    };
-    const world = await createWorld({ accept: { signal: controller.signal, clock: counting } });
+    const clock = countingClock();
+    const world = await createWorld({ accept: { signal: controller.signal, clock } });
     await world.join((await world.invite()).text);
     await world.attempts[0]!.outcome;
     const gone = await visit(world);
     gone.guest.connection.close();
     expect((await ending(gone)).code).toBe("JOIN_BROKEN_OFF");
     expect(getEventListeners(controller.signal, "abort")).toHaveLength(0);
-    expect(timers.size).toBe(0);
+    expect(clock.pending()).toBe(0);
 
     const waiting = await visit(world);
     controller.abort(new CoreError({ code: "GOING_AWAY", message: "The hub stops." }));

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type JoinOptions, parsePairingToken } from "../src/index.js";
 import { decodeWelcome, encodeWelcome, type JoinMessage, readJoin } from "../src/join-message.js";
-import { createWorld, type RawEnd, rawEnd, type World } from "./world.js";
+import { countingClock, createWorld, type RawEnd, rawEnd, type World } from "./world.js";
 
 const challenge = { t: "challenge", nonce: encodeBase64Url(new Uint8Array(32)) };
 
@@ -295,7 +295,7 @@ describe("join against hostile issuers", () => {
     }
   });
 
-  it("stops at its signal in any step, and leaves no listener behind", async () => {
+  it("stops at its signal in any step, and leaves no listener and no timer behind", async () => {
     const { world, run } = await trap();
     const controller = new AbortController();
     const code = await codeOf(
@@ -329,7 +329,10 @@ describe("join against hostile issuers", () => {
 
     const good = await createWorld();
     const kept = new AbortController();
-    await good.join((await good.invite()).text, { signal: kept.signal });
+    const clock = countingClock();
+    const { text: two } = await good.invite({ hints: ["lan:nobody", "lan:pc1"] });
+    await good.join(two, { signal: kept.signal, clock });
+    expect(clock.pending()).toBe(0);
     expect(getEventListeners(kept.signal, "abort")).toHaveLength(0);
   });
 

@@ -1,6 +1,7 @@
 /** A cluster with real keys and documents, its issuer on an in-memory network, and hostile ends for both sides. */
 import { X509Certificate } from "node:crypto";
 import {
+  type Clock,
   type Connection,
   decodeBase64Url,
   encodeBase32,
@@ -286,6 +287,27 @@ export async function claimOf(secret: string, pin: Uint8Array, change: Partial<J
 /** A good join message for `nonce`. */
 export function signedJoin(claim: TestClaim, nonce: Uint8Array): JoinMessage {
   return joinMessage(claim, createSigner(claim.key.secretKey).sign(joinProofInput(nonce, claim)));
+}
+
+/** A clock that knows how many of its timers are pending. */
+export function countingClock(clock: Clock = createTestClock()): Clock & { pending(): number } {
+  const timers = new Set<symbol>();
+  return {
+    nowMs: clock.nowMs,
+    monotonicMs: clock.monotonicMs,
+    pending: () => timers.size,
+    setTimer(delayMs, callback) {
+      const id = Symbol("timer");
+      timers.add(id);
+      const timer = clock.setTimer(delayMs, callback);
+      return {
+        cancel() {
+          timers.delete(id);
+          timer.cancel();
+        },
+      };
+    },
+  };
 }
 
 /** A dial that notes whom it dialled. */
