@@ -3,4 +3,4 @@ export { AuditError, type AuditErrorCode, type AuditPlace } from "./errors.js";
 export { maxRecordBytes } from "./record.js";
 export type { AuditHead } from "./scan.js";
 export type { SegmentStore } from "./segment.js";
-export { type VerifiedLog, type VerifyOptions, verifyAuditLog } from "./verify.js";
+export { readAuditLog, type VerifiedLog, type VerifyOptions, verifyAuditLog } from "./verify.js";

@@ -1,5 +1,6 @@
 /** Checks a whole log against its key, without changing it and without the writer's lock. */
 import { equalBytes } from "@fed/core";
+import type { AuditRecord } from "./audit-log.js";
 import { AuditError, tampered } from "./errors.js";
 import { createChain } from "./record.js";
 import { type AuditHead, scan } from "./scan.js";
@@ -30,13 +31,29 @@ export interface VerifiedLog {
  * AUDIT_TRUNCATED when the log ends before `expectedHead` (`seq` is the first one missing); INVALID_KEY.
  */
 export async function verifyAuditLog(options: VerifyOptions): Promise<VerifiedLog> {
+  const records = readAuditLog(options);
+  let next = await records.next();
+  while (!next.done) next = await records.next();
+  return next.value;
+}
+
+/**
+ * Hands out every record from the first, each as soon as it is verified, and returns what {@link verifyAuditLog} does.
+ * A writer may go on meanwhile; how much is seen of what it adds is open.
+ * @throws {AuditError} as {@link verifyAuditLog}, after the records that are good.
+ */
+export async function* readAuditLog(options: VerifyOptions): AsyncGenerator<AuditRecord, VerifiedLog> {
   const chain = createChain(options.key);
   const expected = createHeadCheck(options.expectedHead);
   const records = scan(options.store, chain, { signal: options.signal });
   let next = await records.next();
-  for (; !next.done; next = await records.next()) expected.record(next.value);
-  expected.end(next.value.head);
-  return { records: next.value.head.seq, head: next.value.head, tornBytes: next.value.tornBytes };
+  for (; !next.done; next = await records.next()) {
+    expected.record(next.value);
+    yield { seq: next.value.seq, bytes: next.value.bytes };
+  }
+  const { head, tornBytes } = next.value;
+  expected.end(head);
+  return { records: head.seq, head, tornBytes };
 }
 
 /** Compares a walk with the head it must contain. */

@@ -1,5 +1,12 @@
 /** The hub's audit log: JSON records in an HMAC chain, with the newest acknowledged head kept beside it in the store. */
-import { type AuditHead, type AuditLog, openAuditLog, type VerifiedLog, verifyAuditLog } from "@fed/audit-chain";
+import {
+  type AuditHead,
+  type AuditLog,
+  openAuditLog,
+  readAuditLog,
+  type VerifiedLog,
+  verifyAuditLog,
+} from "@fed/audit-chain";
 import { createFileSegmentStore } from "@fed/audit-chain/node";
 import { type Clock, canonicalJson, decodeHex, encodeHex, encodeUtf8, parseJson, type Store } from "@fed/core";
 import type { AuditSink } from "@fed/router";
@@ -86,8 +93,9 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
     close() {
       closing ??= (async () => {
         timer.cancel();
-        await saveHead().catch(onError);
+        // What is still being written belongs to the head.
         await log.close();
+        await saveHead().catch(onError);
       })();
       return closing;
     },
@@ -103,6 +111,16 @@ export function verifyAuditDirectory(
   expectedHead?: AuditHead,
 ): Promise<VerifiedLog> {
   return verifyAuditLog({ store: createFileSegmentStore(directory), key, expectedHead });
+}
+
+/** The records of the log in `directory`, each verified, without opening it for writing. @throws as {@link verifyAuditDirectory}. */
+export async function* readAuditDirectory(
+  directory: string,
+  key: Uint8Array,
+  expectedHead?: AuditHead,
+): AsyncGenerator<AuditEntry> {
+  const records = readAuditLog({ store: createFileSegmentStore(directory), key, expectedHead });
+  for await (const { seq, bytes } of records) yield { seq, record: readRecord(bytes) };
 }
 
 /** The newest head that was written down, or undefined. */

@@ -114,6 +114,8 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   const opened = new AsyncDisposableStack();
   opened.defer(() => directory.unlock());
   try {
+    // What a hub that was killed left behind; now that the lock is ours, nobody listens there.
+    rmSync(directory.file("run.json"), { force: true });
     const store = opened.use(openSqliteStore(directory.file("hub.sqlite")));
     const identity = await openIdentity(directory, store, options.name);
     const clock = options.clock ?? systemClock;
@@ -373,7 +375,7 @@ class RunningHub implements Hub {
     const run: RunFile = {
       url: this.#http.url,
       pid: process.pid,
-      token: await this.#tokens.issue({ name: "admin", scope: "Admin" }),
+      token: this.#tokens.issueForThisRun("admin"),
     };
     writeFileSync(this.#parts.directory.file("run.json"), JSON.stringify(run), { mode: 0o600 });
   }

@@ -5,7 +5,7 @@ export {
   readAppConfig,
   type StdioAppConfig,
 } from "./apps/app-config.js";
-export { type AuditEntry, readHead, verifyAuditDirectory } from "./audit-trail.js";
+export { type AuditEntry, readAuditDirectory, readHead, verifyAuditDirectory } from "./audit-trail.js";
 export type { ClusterStatus, Peer } from "./cluster/cluster.js";
 export type { RevocationReport, RevocationTarget } from "./cluster/revoking.js";
 export { HubError, type HubErrorCode } from "./errors.js";

@@ -31,6 +31,8 @@ export function requireScope(operator: Operator, scope: Scope): void {
 export interface OperatorTokens {
   /** A new token, `fedop1.<id>.<secret>`; shown once. */
   issue(options: { readonly name: string; readonly roles?: readonly string[]; readonly scope: Scope }): Promise<string>;
+  /** A new Admin token that is good until this process ends and is written nowhere. */
+  issueForThisRun(name: string): string;
   /** @throws {HubError} UNAUTHENTICATED unless `token` is one of ours. */
   authenticate(token: string): Promise<Operator>;
 }
@@ -39,20 +41,26 @@ export interface OperatorTokens {
 export function createOperatorTokens(store: Store, hubId: string): OperatorTokens {
   // Reading the store once per call would be the slowest step of a local call; a token never changes once issued.
   const known = new Map<string, Operator>();
+  const ofThisRun = new Map<string, Operator>();
   const keyOf = (digest: string) => ["operator", "token", digest];
+  const principalOf = (name: string) => formatPrincipal({ name, hubId });
 
   return {
     async issue({ name, roles = [], scope }) {
-      const secret = encodeBase32(randomBytes(20));
-      const token = `fedop1.${encodeBase32(randomBytes(5))}.${secret}`;
-      const operator: Operator = { principal: formatPrincipal({ name, hubId }), roles, scope };
+      const token = newToken();
+      const operator: Operator = { principal: principalOf(name), roles, scope };
       await store.set(keyOf(digestOf(token)), canonicalJson(operator));
+      return token;
+    },
+    issueForThisRun(name) {
+      const token = newToken();
+      ofThisRun.set(digestOf(token), { principal: principalOf(name), roles: [], scope: "Admin" });
       return token;
     },
     async authenticate(token) {
       if (!/^fedop1\.[a-z2-7]{8}\.[a-z2-7]{32}$/.test(token)) throw unauthenticated();
       const digest = digestOf(token);
-      let operator = known.get(digest);
+      let operator = ofThisRun.get(digest) ?? known.get(digest);
       if (!operator) {
         const stored = await store.get(keyOf(digest));
         if (!stored) throw unauthenticated();
@@ -63,6 +71,10 @@ export function createOperatorTokens(store: Store, hubId: string): OperatorToken
       return operator;
     },
   };
+}
+
+function newToken(): string {
+  return `fedop1.${encodeBase32(randomBytes(5))}.${encodeBase32(randomBytes(20))}`;
 }
 
 function digestOf(token: string): string {

@@ -31,9 +31,8 @@ export type AppConfig = (StdioAppConfig | HttpAppConfig | InProcessAppConfig) & 
   readonly description?: string;
 };
 
-const appName = z
-  .string()
-  .regex(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/, "1 to 64 of A-Z a-z 0-9 _ . -, beginning with a letter or digit");
+const appNameRule = "a name is 1 to 64 of A-Z a-z 0-9 _ . -, beginning with a letter or digit";
+const appName = z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/, appNameRule);
 const about = { title: z.string().max(128).optional(), description: z.string().max(1024).optional() };
 const stdioApp = z.object({
   ...about,
@@ -49,11 +48,13 @@ const httpApp = z.object({
   url: z.url({ protocol: /^https?$/ }),
   headers: z.record(z.string(), z.string().max(8192)).optional(),
 });
-const configFile = z.object({ mcpServers: z.record(appName, z.union([stdioApp, httpApp])) });
+const configFile = z.object({ mcpServers: z.record(z.string(), z.unknown()) });
 
 const maxConfigBytes = 1024 * 1024;
+/** More than that nobody reads at once. */
+const maxMistakes = 16;
 
-/** @throws {HubError} APP_CONFIG_INVALID naming what is wrong where. */
+/** @throws {HubError} APP_CONFIG_INVALID naming every mistake and where it is. */
 export function readAppConfig(path: string): Record<string, AppConfig> {
   let bytes: Uint8Array;
   try {
@@ -68,14 +69,26 @@ export function readAppConfig(path: string): Record<string, AppConfig> {
     throw invalid(`${path}: ${(cause as Error).message}`, cause);
   }
   const parsed = configFile.safeParse(value);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw invalid(
-      `${path}: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "not an mcpServers file"}`,
-      parsed.error,
-    );
+  if (!parsed.success) throw invalid(`${path}: ${mistakesIn(parsed.error).join("; ")}`, parsed.error);
+  const apps: Record<string, AppConfig> = {};
+  const mistakes: string[] = [];
+  for (const [name, entry] of Object.entries(parsed.data.mcpServers)) {
+    const where = `mcpServers.${name}`;
+    // By what it has, not by trying both: the mistakes of the form that was not meant help nobody.
+    const form = typeof entry === "object" && entry !== null && "url" in entry ? httpApp : stdioApp;
+    const app = form.safeParse(entry);
+    if (app.success) apps[name] = app.data;
+    else mistakes.push(...mistakesIn(app.error, where));
+    if (!appName.safeParse(name).success) mistakes.push(`${where}: ${appNameRule}`);
   }
-  return parsed.data.mcpServers;
+  if (mistakes.length > 0) throw invalid(`${path}: ${mistakes.slice(0, maxMistakes).join("; ")}`);
+  return apps;
+}
+
+function mistakesIn(error: z.ZodError, where?: string): string[] {
+  return error.issues.map(
+    ({ path, message }) => `${[where, ...path].filter(Boolean).join(".") || "all of it"}: ${message}`,
+  );
 }
 
 /** @throws {HubError} APP_CONFIG_INVALID unless `name` can name an app. */

@@ -8,11 +8,11 @@ import {
   openSync,
   readFileSync,
   renameSync,
-  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { HubError } from "../errors.js";
 
 /** Names of the secrets a hub keeps, each its own file under `keys/`. */
@@ -26,7 +26,7 @@ export interface StateDirectory {
   readSecret(name: SecretName): Uint8Array | undefined;
   /** Written whole or not at all, mode 0600. */
   writeSecret(name: SecretName, bytes: Uint8Array): void;
-  /** @throws {HubError} STATE_LOCKED when another process runs this hub. */
+  /** Holds the directory until {@link unlock} or the end of the process. @throws {HubError} STATE_LOCKED when it is held already. */
   lock(): void;
   /** Idempotent. */
   unlock(): void;
@@ -50,8 +50,7 @@ export function openStateDirectory(path: string, options: { readonly create?: bo
   } catch (cause) {
     throw stateError(cause, path);
   }
-  const lockFile = join(path, "lock");
-  let locked = false;
+  let lock: DatabaseSync | undefined;
 
   return {
     path,
@@ -74,30 +73,11 @@ export function openStateDirectory(path: string, options: { readonly create?: bo
       }
     },
     lock() {
-      for (let attempt = 0; ; attempt++) {
-        try {
-          writeFileSync(lockFile, `${process.pid}\n`, { flag: "wx", mode: 0o600 });
-          locked = true;
-          return;
-        } catch (cause) {
-          if ((cause as NodeJS.ErrnoException).code !== "EEXIST" || attempt === 1) {
-            if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw stateError(cause, path);
-          }
-          const owner = Number.parseInt(readFileSync(lockFile, "utf8"), 10);
-          if (isRunning(owner) || attempt === 1) {
-            throw new HubError({
-              code: "STATE_LOCKED",
-              message: `Process ${owner} is running the hub in ${path}.`,
-              hint: "Stop it first, or name another directory with --dir.",
-            });
-          }
-          rmSync(lockFile, { force: true });
-        }
-      }
+      lock ??= lockFile(join(path, "lock"), path);
     },
     unlock() {
-      if (locked) rmSync(lockFile, { force: true });
-      locked = false;
+      lock?.close();
+      lock = undefined;
     },
   };
 }
@@ -112,15 +92,29 @@ function writeDurably(file: string, bytes: Uint8Array): void {
   }
 }
 
-function isRunning(pid: number): boolean {
-  if (!Number.isInteger(pid) || pid <= 0 || pid === process.pid) return pid === process.pid;
+/**
+ * Takes the operating system's lock on a file, which Node itself has no call for: SQLite's exclusive transaction holds
+ * one until it is closed or the process is gone, however it ends. A process number in a file would outlive its process.
+ */
+function lockFile(file: string, path: string): DatabaseSync {
+  let database: DatabaseSync | undefined;
   try {
-    process.kill(pid, 0);
-    return true;
+    database = new DatabaseSync(file, { timeout: 0 });
+    database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
+    return database;
   } catch (cause) {
-    return (cause as NodeJS.ErrnoException).code === "EPERM";
+    database?.close();
+    if ((cause as { errcode?: unknown }).errcode !== sqliteBusy) throw stateError(cause, path);
+    throw new HubError({
+      code: "STATE_LOCKED",
+      message: `Another process is running the hub in ${path}.`,
+      hint: "Stop it first, or name another directory with --dir.",
+      cause,
+    });
   }
 }
+
+const sqliteBusy = 5;
 
 function stateError(cause: unknown, path: string): HubError {
   if (cause instanceof HubError) return cause;
