@@ -256,6 +256,9 @@ describe("acceptJoin against hostile guests", () => {
     const flood = await stalled("pc3", 3);
     for (let i = 0; i < 10; i++) flood.guest.send({ t: "confirm" });
     expect((await ending(flood)).cause).toMatchObject({ code: "JOIN_MALFORMED" });
+    const large = await stalled("pc4", 4);
+    large.guest.sendBytes(new Uint8Array(32 * 1024 + 1));
+    expect((await ending(large)).cause).toMatchObject({ code: "JOIN_MALFORMED" });
     // It was broken off in the middle: what had not been taken is lost, and no refusal is mixed into the document.
     flood.guest.connection.resume();
     expect((await flood.guest.closed)?.code).toBe("CLOSED");

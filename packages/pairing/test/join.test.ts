@@ -203,7 +203,10 @@ describe("addresses", () => {
     const error = await expectCode(world.join(text), "ISSUER_UNREACHABLE");
     expect(error.cause).toMatchObject({ code: "UNREACHABLE" });
     await expectCode(world.join(text, { dials: {} }), "ISSUER_UNREACHABLE");
-    expect(await world.tokens.list()).toMatchObject([{ state: "open" }]);
+    // What every object inherits is no way to dial.
+    const inherited = await world.invite({ hints: ["constructor:x"] });
+    expect((await expectCode(world.join(inherited.text), "ISSUER_UNREACHABLE")).cause).toBeUndefined();
+    expect((await world.tokens.list()).map(({ state }) => state)).toEqual(["open", "open"]);
   });
 
   it("are not tried on after the secret was sent", async () => {
