@@ -83,10 +83,19 @@ export function assertPublicKey(publicKey: Uint8Array): void {
   }
 }
 
+/** Ids of keys seen lately, by `x`: two hashes a call otherwise. Oldest out first. */
+const keyIds = new Map<string, string>();
+
 /** The key's id: RFC 7638 SHA-256 thumbprint of its RFC 8037 JWK, base64url, 43 characters. */
 export function keyId(publicKey: Uint8Array): string {
-  const jwk = `{"crv":"Ed25519","kty":"OKP","x":"${encodeBase64Url(publicKey)}"}`;
-  return encodeBase64Url(sha256(encodeUtf8(jwk)));
+  const x = encodeBase64Url(publicKey);
+  let id = keyIds.get(x);
+  if (id === undefined) {
+    id = encodeBase64Url(sha256(encodeUtf8(`{"crv":"Ed25519","kty":"OKP","x":"${x}"}`)));
+    if (keyIds.size >= maxImportedKeys) keyIds.delete(keyIds.keys().next().value!);
+    keyIds.set(x, id);
+  }
+  return id;
 }
 
 /**
