@@ -1,53 +1,80 @@
 /** How a command reaches its hub: over the loopback API while it runs, or in this process on its state directory while it is stopped. */
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { FedError } from "@fed/core";
-import { createHub, type Hub, type RunFile } from "@fed/hub";
+import type { Hub, RunFile } from "@fed/hub";
 import { CliError } from "./output.js";
 
-/** Where the running hub listens, or undefined while it is stopped. */
-export function findRunning(dir: string): RunFile | undefined {
-  const file = join(dir, "run.json");
-  if (!existsSync(file)) return undefined;
+/** How long a hub that is there may take to say so. */
+const answerMs = 5_000;
+
+/** What the running hub left in its state directory, or undefined; it may be what a killed one left. */
+export function readRunFile(dir: string): RunFile | undefined {
   try {
-    const run = JSON.parse(readFileSync(file, "utf8")) as RunFile;
-    process.kill(run.pid, 0);
-    return run;
+    return JSON.parse(readFileSync(join(dir, "run.json"), "utf8")) as RunFile;
   } catch {
     return undefined;
   }
 }
 
-/** The running hub. @throws {CliError} HUB_NOT_RUNNING. */
-export function requireRunning(dir: string): RunFile {
-  const run = findRunning(dir);
-  if (!run)
-    throw new CliError({
-      code: "HUB_NOT_RUNNING",
-      message: `The hub in ${dir} is not running.`,
-      hint: "Start it with `fed up`.",
+/**
+ * The running hub, or undefined while it is stopped. What a killed hub left is recognised even where another process
+ * has its process id or its port by now.
+ * @throws {CliError} HUB_UNREACHABLE when something is there that does not answer.
+ */
+export async function findRunning(dir: string): Promise<RunFile | undefined> {
+  const run = readRunFile(dir);
+  if (!run || !isAlive(run.pid)) return undefined;
+  try {
+    const response = await fetch(`${run.url}/api/federation/identity`, {
+      headers: { authorization: `Bearer ${run.token}` },
+      signal: AbortSignal.timeout(answerMs),
     });
+    await response.body?.cancel();
+    // A hub knows the token of its own run; whoever else has its port by now does not.
+    return response.ok ? run : undefined;
+  } catch (cause) {
+    if ((cause as Error).name !== "TimeoutError") return undefined;
+    throw new CliError({
+      code: "HUB_UNREACHABLE",
+      message: `Process ${run.pid}, which ${join(dir, "run.json")} names, does not answer at ${run.url}.`,
+      hint: "If it is this hub, end it and start it again; if it is not, remove that file.",
+      cause,
+    });
+  }
+}
+
+/** The running hub. @throws {CliError} HUB_NOT_RUNNING; HUB_UNREACHABLE as {@link findRunning}. */
+export async function requireRunning(dir: string): Promise<RunFile> {
+  const run = await findRunning(dir);
+  if (!run) throw notRunning(dir);
   return run;
+}
+
+/** The error for a hub that is stopped. */
+export function notRunning(dir: string): CliError {
+  return new CliError({
+    code: "HUB_NOT_RUNNING",
+    message: `The hub in ${dir} is not running.`,
+    hint: "Start it with `fed up`.",
+  });
 }
 
 /** Sends one request to the running hub's API and returns its JSON. @throws {FedError} with the hub's own code. */
 export async function request<T>(run: RunFile, method: string, path: string, body?: object): Promise<T> {
   let response: Response;
+  let text: string;
   try {
     response = await fetch(`${run.url}/api/federation${path}`, {
       method,
       headers: { authorization: `Bearer ${run.token}`, ...(body ? { "content-type": "application/json" } : {}) },
       body: body ? JSON.stringify(body) : undefined,
     });
+    text = await response.text();
   } catch (cause) {
-    throw new CliError({
-      code: "HUB_UNREACHABLE",
-      message: `The hub at ${run.url} does not answer.`,
-      hint: "See `fed doctor`.",
-      cause,
-    });
+    throw hubGone(cause);
   }
-  const value = (await response.json()) as T & { code?: string; title?: string; hint?: string; retryable?: boolean };
+  const value = JSON.parse(text) as T & { code?: string; title?: string; hint?: string; retryable?: boolean };
   if (response.ok) return value;
   throw new FedError({
     code: value.code ?? "INTERNAL",
@@ -57,18 +84,38 @@ export async function request<T>(run: RunFile, method: string, path: string, bod
   });
 }
 
+/** The error for a hub that went away while it was asked. */
+export function hubGone(cause: unknown): CliError {
+  return new CliError({
+    code: "HUB_UNREACHABLE",
+    message: "The hub went away before it answered; whether it did what was asked is unknown.",
+    hint: "See `fed doctor`.",
+    cause,
+  });
+}
+
 /** Runs `work` on the stopped hub of `dir`; it federates with nobody meanwhile. */
 export async function withStoppedHub<T>(dir: string, work: (hub: Hub) => Promise<T>): Promise<T> {
+  const { createHub } = await import("@fed/hub");
   await using hub = await createHub({ dir, http: false, relays: false });
   return await work(hub);
 }
 
 /** `online` when the hub runs, else `offline` on its state directory: both must mean the same. */
-export function onHub<T>(
+export async function onHub<T>(
   dir: string,
   online: (run: RunFile) => Promise<T>,
   offline: (hub: Hub) => Promise<T>,
 ): Promise<T> {
-  const run = findRunning(dir);
+  const run = await findRunning(dir);
   return run ? online(run) : withStoppedHub(dir, offline);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (cause) {
+    return (cause as NodeJS.ErrnoException).code === "EPERM";
+  }
 }

@@ -2,7 +2,7 @@
 import { FedError, type FedErrorInit, toFedError } from "@fed/core";
 
 /** Codes of errors that only the command line knows. */
-export type CliErrorCode = "HUB_NOT_RUNNING" | "HUB_UNREACHABLE" | "USAGE" | "VERIFY_FAILED";
+export type CliErrorCode = "HUB_NOT_RUNNING" | "HUB_UNREACHABLE" | "USAGE";
 
 /** Thrown by the commands. */
 export class CliError extends FedError<CliErrorCode> {
@@ -17,13 +17,16 @@ export function print<T>(json: boolean, value: T, text: (value: T) => string | r
   process.stdout.write(`${shown}\n`);
 }
 
+/** Codes of what is wrong with the command line itself. */
+const usageCodes = new Set(["LISTEN_ADDRESS_INVALID", "SHARE_TARGET_MALFORMED", "USAGE"]);
+
 /** Prints `cause` on stderr and returns the exit status: 2 for wrong usage, else 1. */
 export function reportError(json: boolean, cause: unknown): number {
   const error = toFedError(cause);
   const { code, message, hint, retryable } = error;
   if (json) process.stderr.write(`${JSON.stringify({ error: { code, message, hint, retryable } })}\n`);
   else process.stderr.write(`${code}: ${message}\n${hint ? `  → ${hint}\n` : ""}`);
-  return code === "USAGE" ? 2 : 1;
+  return usageCodes.has(code) ? 2 : 1;
 }
 
 /** `rows` in columns, the first row as the heading. */

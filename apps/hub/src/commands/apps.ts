@@ -2,7 +2,6 @@
 import type { ListedApp } from "@fed/hub";
 import type { Command } from "commander";
 import { requireRunning } from "../hub-client.js";
-import { callHubTool, connectToHub } from "../hub-mcp-client.js";
 import type { Globals } from "../main.js";
 import { CliError, print, table } from "../output.js";
 
@@ -14,7 +13,9 @@ export function addAppCommands(program: Command, globals: () => Globals): void {
     .option("--all", "those that do not run now, too", false)
     .action(async ({ all }: { all: boolean }) => {
       const { dir, json } = globals();
-      const client = await connectToHub(requireRunning(dir));
+      const run = await requireRunning(dir);
+      const { callHubTool, connectToHub } = await import("../hub-mcp-client.js");
+      const client = await connectToHub(run);
       try {
         const result = await callHubTool(client, "apps.list", {});
         const { apps } = result.structuredContent as { apps: ListedApp[] };
@@ -33,7 +34,9 @@ export function addAppCommands(program: Command, globals: () => Globals): void {
     .description("call one tool; progress goes to stderr, the result to stdout")
     .action(async (address: string, tool: string, text = "{}") => {
       const { dir, json } = globals();
-      const client = await connectToHub(requireRunning(dir));
+      const run = await requireRunning(dir);
+      const { callHubTool, connectToHub } = await import("../hub-mcp-client.js");
+      const client = await connectToHub(run);
       try {
         const result = await callHubTool(
           client,

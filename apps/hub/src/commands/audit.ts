@@ -1,7 +1,9 @@
-/** `fed audit`: verify the log, look at its end, take it along. The log can be verified while the hub runs. */
+/** `fed audit`: verify the log, look at its end, take it along. The log is read from disk, whether or not the hub runs. */
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { type AuditEntry, openSqliteStore, openStateDirectory, readHead, verifyAuditDirectory } from "@fed/hub";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { AuditEntry } from "@fed/hub";
 import type { Command } from "commander";
 import { onHub, request } from "../hub-client.js";
 import type { Globals } from "../main.js";
@@ -17,24 +19,11 @@ export function addAuditCommands(program: Command, globals: () => Globals): void
     .option("--log <directory>", "a copy of the log; default this hub's own")
     .action(async ({ log }: { log?: string }) => {
       const { dir, json } = globals();
-      const directory = openStateDirectory(dir);
-      const key = directory.readSecret("audit");
-      if (!key)
-        throw new CliError({
-          code: "VERIFY_FAILED",
-          message: `The audit key of the hub in ${dir} is missing.`,
-          hint: "Without it nothing can be verified.",
-        });
-      const own = directory.file("audit");
-      const target = log === undefined ? own : resolve(log);
-      if (!existsSync(target)) throw new CliError({ code: "USAGE", message: `There is no log in ${target}.` });
-      const { records, head, tornBytes } = await verifyAuditDirectory(
-        target,
-        key,
-        await expectedHead(directory.file("hub.sqlite")),
-      );
-      print(json, { log: target, records, head: head.seq, tornBytes }, (found) => [
-        `${found.records} records, every one as it was written.`,
+      const { verifyAuditDirectory } = await import("@fed/hub");
+      const place = await openLog(dir, log);
+      const { records, head, tornBytes } = await verifyAuditDirectory(place.log, place.key, place.expectedHead);
+      print(json, { log: place.log, records, head: head.seq, tornBytes }, (found) => [
+        `${found.records} ${found.records === 1 ? "record" : "records"}, every one as it was written.`,
         ...(tornBytes > 0 ? [`${tornBytes} bytes after them are of a write that did not finish.`] : []),
       ]);
     });
@@ -58,22 +47,48 @@ export function addAuditCommands(program: Command, globals: () => Globals): void
 
   audit
     .command("export")
-    .description("all records, one JSON document a line")
-    .action(async () => {
-      const { dir } = globals();
-      const entries = await onHub(
-        dir,
-        (run) => request<AuditEntry[]>(run, "GET", "/audit?count=1000"),
-        (hub) => hub.audit.tail(1_000_000),
-      );
-      for (const { seq, record } of entries) process.stdout.write(`${JSON.stringify({ seq, ...record })}\n`);
+    .description("all records, each verified, as one JSON document a line; with --json as one array")
+    .option("--log <directory>", "a copy of the log; default this hub's own")
+    .action(async ({ log }: { log?: string }) => {
+      const { dir, json } = globals();
+      const { readAuditDirectory } = await import("@fed/hub");
+      const place = await openLog(dir, log);
+      const entries = readAuditDirectory(place.log, place.key, place.expectedHead);
+      await pipeline(Readable.from(json ? asArray(entries) : asLines(entries)), process.stdout, { end: false });
     });
 }
 
-/** The newest head the hub wrote down: a copy older than that is cut short. */
-async function expectedHead(database: string): Promise<Awaited<ReturnType<typeof readHead>>> {
-  await using store = openSqliteStore(database);
-  return await readHead(store);
+/**
+ * Where the log is, with the key it is verified by and the newest head the hub wrote down: a log that ends before that
+ * is cut short.
+ */
+async function openLog(dir: string, copy: string | undefined) {
+  const { HubError, openSqliteStore, openStateDirectory, readHead } = await import("@fed/hub");
+  const directory = openStateDirectory(dir);
+  const key = directory.readSecret("audit");
+  if (!key)
+    throw new HubError({
+      code: "STATE_CORRUPT",
+      message: `The audit key of the hub in ${dir} is missing.`,
+      hint: "Without it nothing can be verified: restore the state directory from a backup.",
+    });
+  const log = copy === undefined ? directory.file("audit") : resolve(copy);
+  if (!existsSync(log)) throw new CliError({ code: "USAGE", message: `There is no log in ${log}.` });
+  await using store = openSqliteStore(directory.file("hub.sqlite"));
+  return { log, key, expectedHead: await readHead(store) };
+}
+
+async function* asLines(entries: AsyncIterable<AuditEntry>): AsyncGenerator<string> {
+  for await (const entry of entries) yield `${JSON.stringify(entry)}\n`;
+}
+
+async function* asArray(entries: AsyncIterable<AuditEntry>): AsyncGenerator<string> {
+  let before = "[\n";
+  for await (const entry of entries) {
+    yield `${before}${JSON.stringify(entry)}`;
+    before = ",\n";
+  }
+  yield before === "[\n" ? "[]\n" : "\n]\n";
 }
 
 function showEntry({ seq, record }: AuditEntry): string {

@@ -69,7 +69,7 @@ export function addClusterCommands(program: Command, globals: () => Globals): vo
     .action(async ({ ttl, role }: { ttl: string; role?: string[] }) => {
       const { dir, json } = globals();
       const made = await request<{ token: string; expiresInMs: number }>(
-        requireRunning(dir),
+        await requireRunning(dir),
         "POST",
         "/generate-pairing-token",
         { ttlMs: parseDuration(ttl), roles: role },
@@ -87,7 +87,7 @@ export function addClusterCommands(program: Command, globals: () => Globals): vo
     .action(async (token: string) => {
       const { dir, json } = globals();
       const joined = await request<{ via: string; connected: boolean; cluster: ClusterStatus }>(
-        requireRunning(dir),
+        await requireRunning(dir),
         "POST",
         "/pair",
         { token },
@@ -118,7 +118,7 @@ export function addClusterCommands(program: Command, globals: () => Globals): vo
     .description("every way to a hub, which one calls take, and why")
     .action(async (hub: string) => {
       const { dir, json } = globals();
-      const paths = await request<Paths>(requireRunning(dir), "GET", `/peers/${encodeURIComponent(hub)}/paths`);
+      const paths = await request<Paths>(await requireRunning(dir), "GET", `/peers/${encodeURIComponent(hub)}/paths`);
       print(json, paths, (ways) =>
         ways.length === 0
           ? "No way to it is known: no transport that both hubs use has found it yet."

@@ -1,16 +1,9 @@
 /** `fed doctor`: what is wrong and how to mend it. Exit status 1 when something is. */
 import { existsSync } from "node:fs";
 import { toFedError } from "@fed/core";
-import {
-  type ClusterStatus,
-  openSqliteStore,
-  openStateDirectory,
-  type Peer,
-  readHead,
-  verifyAuditDirectory,
-} from "@fed/hub";
+import type { ClusterStatus, Peer } from "@fed/hub";
 import type { Command } from "commander";
-import { findRunning, request } from "../hub-client.js";
+import { request, requireRunning } from "../hub-client.js";
 import type { Globals } from "../main.js";
 import { print } from "../output.js";
 
@@ -35,8 +28,8 @@ export function addDoctorCommand(program: Command, globals: () => Globals): void
       const findings = await examine(dir);
       if (findings.some(({ ok }) => !ok)) process.exitCode = 1;
       print(json, findings, (all) =>
-        all.flatMap(({ what, ok, detail, hint }) => [
-          `${ok ? "ok  " : "FAIL"}  ${what}: ${detail}`,
+        all.flatMap(({ what, ok, detail, code, hint }) => [
+          `${ok ? "ok  " : "FAIL"}  ${what}: ${detail}${code ? ` (${code})` : ""}`,
           ...(hint ? [`      → ${hint}`] : []),
         ]),
       );
@@ -44,110 +37,112 @@ export function addDoctorCommand(program: Command, globals: () => Globals): void
 }
 
 async function examine(dir: string): Promise<Finding[]> {
+  const { openSqliteStore, openStateDirectory, readHead, verifyAuditDirectory } = await import("@fed/hub");
   const findings: Finding[] = [];
-  const look = async (what: string, work: () => Promise<string> | string): Promise<boolean> => {
+  const look = async <T>(
+    what: string,
+    work: () => Promise<T>,
+    detail: (found: T) => string,
+  ): Promise<T | undefined> => {
     try {
-      findings.push({ what, ok: true, detail: await work() });
-      return true;
+      const found = await work();
+      findings.push({ what, ok: true, detail: detail(found) });
+      return found;
     } catch (cause) {
-      const { code, message, hint } = toFedError(cause);
-      findings.push({ what, ok: false, detail: message, code, hint });
-      return false;
+      findings.push(failed(what, cause));
+      return undefined;
     }
   };
 
-  const found = await look("state", async () => {
-    openStateDirectory(dir);
-    await using store = openSqliteStore(`${dir}/hub.sqlite`);
-    await store.get(["identity"]);
-    return dir;
-  });
-  if (!found) return findings;
-  await look("audit log", async () => {
-    const directory = openStateDirectory(dir);
-    const key = directory.readSecret("audit");
-    if (!key || !existsSync(directory.file("audit"))) return "empty";
-    await using store = openSqliteStore(directory.file("hub.sqlite"));
-    const { records } = await verifyAuditDirectory(directory.file("audit"), key, await readHead(store));
-    return `${records} records, every one as it was written`;
-  });
+  const directory = await look(
+    "state",
+    async () => {
+      const opened = openStateDirectory(dir);
+      await using store = openSqliteStore(opened.file("hub.sqlite"));
+      await store.get(["identity"]);
+      return opened;
+    },
+    () => dir,
+  );
+  if (!directory) return findings;
+  await look(
+    "audit log",
+    async () => {
+      const key = directory.readSecret("audit");
+      if (!key || !existsSync(directory.file("audit"))) return 0;
+      await using store = openSqliteStore(directory.file("hub.sqlite"));
+      return (await verifyAuditDirectory(directory.file("audit"), key, await readHead(store))).records;
+    },
+    (records) => `${records} records, every one as it was written`,
+  );
+  const run = await look(
+    "hub",
+    () => requireRunning(dir),
+    ({ url, pid }) => `process ${pid} answers at ${url}`,
+  );
+  if (!run) return findings;
 
-  const run = findRunning(dir);
-  if (!run) {
-    findings.push({
-      what: "hub",
-      ok: false,
-      detail: "it is not running",
-      code: "HUB_NOT_RUNNING",
-      hint: "Start it with `fed up`.",
-    });
-    return findings;
-  }
-  if (
-    !(await look(
-      "hub",
-      async () => `${(await request<{ name: string }>(run, "GET", "/identity")).name} answers at ${run.url}`,
-    ))
-  )
-    return findings;
-
-  let status: ClusterStatus;
   try {
-    status = await request<ClusterStatus>(run, "GET", "/status");
+    findings.push(...examineCluster(await request<ClusterStatus>(run, "GET", "/status")));
+    findings.push(...(await request<Peer[]>(run, "GET", "/peers")).flatMap(examinePeer));
   } catch (cause) {
-    const { code, message, hint } = toFedError(cause);
+    const { code, message } = toFedError(cause);
     // A hub on its own is a healthy hub: federation is off by default.
-    findings.push({ what: "cluster", ok: code === "NOT_IN_CLUSTER", detail: message, code, hint });
-    return findings;
-  }
-  findings.push(...examineCluster(status));
-  for (const peer of await request<Peer[]>(run, "GET", "/peers")) {
-    if (peer.state === "revoked") continue;
     findings.push(
-      peer.path
-        ? { what: `hub ${peer.name}`, ok: true, detail: `reached over ${peer.path}` }
-        : {
-            what: `hub ${peer.name}`,
-            ok: false,
-            detail: "not reached",
-            code: "HUB_UNREACHABLE",
-            hint: `See \`fed path ${peer.name}\`; is it up, on the same LAN or on a relay of this cluster?`,
-          },
+      code === "NOT_IN_CLUSTER" ? { what: "cluster", ok: true, detail: message } : failed("cluster", cause),
     );
   }
   return findings;
 }
 
+function failed(what: string, cause: unknown): Finding {
+  const { code, message, hint } = toFedError(cause);
+  return { what, ok: false, detail: message, code, hint };
+}
+
+function examinePeer({ name, state, path }: Peer): Finding[] {
+  if (state === "revoked") return [];
+  const what = `hub ${name}`;
+  if (path) return [{ what, ok: true, detail: `reached over ${path}` }];
+  const hint = `See \`fed path ${name}\`; is it up, on the same LAN or on a relay of this cluster?`;
+  return [{ what, ok: false, detail: "not reached", code: "HUB_UNREACHABLE", hint }];
+}
+
 function examineCluster(status: ClusterStatus): Finding[] {
-  const findings: Finding[] = [];
-  const good = (what: string, untilMs: number, hint: string) => {
-    const left = untilMs - Date.now();
+  const { lan, relays } = status;
+  const findings = [
+    examineTerm("manifest", status.manifestExpiresAtMs, "it signs the next one"),
+    examineTerm("leaf", status.leafExpiresAtMs, "it renews leaves"),
+  ];
+  if (lan && lan.discovery !== "off") {
+    const found = { what: "LAN discovery", ok: lan.discovery !== "multicast-unavailable", detail: lan.discovery };
     findings.push({
-      what,
-      ok: left > soonMs,
-      detail: `good until ${new Date(untilMs).toISOString().slice(0, 10)}`,
-      ...(left > soonMs ? {} : { hint }),
-    });
-  };
-  good("manifest", status.manifestExpiresAtMs, "Start the hub that holds the authority: it signs the next one.");
-  good("leaf", status.leafExpiresAtMs, "Start the hub that holds the authority: it renews leaves.");
-  if (status.lan) {
-    const works = status.lan.discovery === "running";
-    findings.push({
-      what: "LAN discovery",
-      ok: works,
-      detail: status.lan.discovery,
-      ...(works ? {} : { hint: "Multicast does not work here: name the other hubs with `fed up --peer HOST:PORT`." }),
+      ...found,
+      ...(!found.ok && {
+        code: "MULTICAST_UNAVAILABLE",
+        hint: "Multicast does not work here: name the other hubs with `fed up --lan --peer HOST:PORT`.",
+      }),
     });
   }
-  for (const relay of status.relays) {
-    const connected = relay.status === "up";
+  for (const { url, status: detail, error } of relays) {
+    const found = { what: `relay ${url}`, ok: detail === "up", detail };
     findings.push({
-      what: `relay ${relay.url}`,
-      ok: connected,
-      detail: relay.status,
-      ...(connected ? {} : { hint: "Is it up, and does it admit this cluster's key? See `fed cluster status`." }),
+      ...found,
+      ...(!found.ok && {
+        code: error?.code ?? "RELAY_UNREACHABLE",
+        hint: "Is it up, and does it admit the key that `fed cluster status` shows?",
+      }),
     });
   }
   return findings;
+}
+
+function examineTerm(what: string, untilMs: number, does: string): Finding {
+  const found = {
+    what,
+    ok: untilMs - Date.now() > soonMs,
+    detail: `good until ${new Date(untilMs).toISOString().slice(0, 10)}`,
+  };
+  if (found.ok) return found;
+  return { ...found, code: "EXPIRES_SOON", hint: `Start the hub that holds the authority: ${does}.` };
 }

@@ -2,11 +2,9 @@
 import { existsSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { createHub, openStateDirectory, readAppConfig } from "@fed/hub";
-import type { Command } from "commander";
-import { pino } from "pino";
+import { type Command, Option } from "commander";
 import type { Globals } from "../main.js";
-import { CliError, parseListen, print } from "../output.js";
+import { parseListen, print } from "../output.js";
 import { untilStopped } from "../until-stopped.js";
 
 interface UpOptions {
@@ -27,13 +25,12 @@ export function addHubCommands(program: Command, globals: () => Globals): void {
     .option("--name <name>", "the hub's name, unique in its cluster", defaultName())
     .action(async ({ name }: { name: string }) => {
       const { dir, json } = globals();
+      const { createHub, HubError } = await import("@fed/hub");
       if (existsSync(join(dir, "hub.sqlite"))) {
-        // Opening says precisely what is there: a hub, a locked hub, or something damaged.
-        openStateDirectory(dir);
-        throw new CliError({
-          code: "USAGE",
+        throw new HubError({
+          code: "STATE_EXISTS",
           message: `There is a hub in ${dir} already.`,
-          hint: "Use it, or name another directory with --dir.",
+          hint: "Run it with `fed up`, or name another directory with --dir.",
         });
       }
       await using hub = await createHub({ dir, name, http: false, relays: false });
@@ -54,9 +51,14 @@ export function addHubCommands(program: Command, globals: () => Globals): void {
     .option("--peer <host:port>", "a LAN address to try where multicast does not reach", collect, [])
     .option("--no-discovery", "neither announce nor look for hubs by multicast")
     .option("--relay <url>", "federate over this relay; default those the cluster names", collect, [])
-    .option("--log-level <level>", "debug, info, warn, error or silent; the log goes to stderr", "warn")
+    .addOption(
+      new Option("--log-level <level>", "what is logged, on stderr")
+        .choices(["debug", "info", "warn", "error", "silent"])
+        .default("warn"),
+    )
     .action(async (options: UpOptions) => {
       const { dir, json } = globals();
+      const [{ createHub, readAppConfig }, { pino }] = await Promise.all([import("@fed/hub"), import("pino")]);
       const logger = pino({ level: options.logLevel }, pino.destination({ dest: 2, sync: true }));
       const hub = await createHub({
         dir,
