@@ -1,9 +1,13 @@
 /** Hubs for tests: real ones, in this process, with state in a folder of their own and an app that answers in kind. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { type Clock, systemClock } from "@fed/core";
 import { McpServer } from "@modelcontextprotocol/server";
+import { expect } from "vitest";
 import { z } from "zod";
 import { type AppConfig, createHub, type Hub, type HubOptions } from "../src/index.js";
 
@@ -83,6 +87,67 @@ export async function pair(
 /** Where a hub listens on the LAN. */
 export function addressOf(hub: Hub): string {
   return hub.cluster.status().lan!.addresses[0]!;
+}
+
+const fixture = (name: string): string => fileURLToPath(new URL(`fixture/${name}`, import.meta.url));
+
+/**
+ * Starts `pc2` in a process of its own and waits until it is up: its directory, the LAN address of a hub to try, a file
+ * that its app `notes` appends to, and a pairing token if it is to join.
+ */
+export async function startHubProcess(
+  ...args: [dir: string, peer: string, effects: string, token?: string]
+): Promise<ChildProcess> {
+  const source = ["--import", fixture("from-source.mjs"), fixture("hub-process.ts")];
+  const child = spawn(process.execPath, [...source, ...(args as string[])], { stdio: ["ignore", "pipe", "inherit"] });
+  const [first] = await Promise.race([once(child.stdout!, "data"), once(child, "exit")]);
+  expect(String(first)).toBe("up\n");
+  return child;
+}
+
+/** As the kernel ends a process that it has no memory for. */
+export async function killProcess(child: ChildProcess): Promise<void> {
+  child.kill("SIGKILL");
+  await once(child, "exit");
+}
+
+/** A file system of its own that can be filled up. */
+export interface TinyDisk extends Disposable {
+  readonly path: string;
+  fill(): void;
+  free(): void;
+  remount(mode: "ro" | "rw"): void;
+}
+
+/** A disk of `size` bytes (`1m`), or undefined where this process may not mount one: then the reason is printed. */
+export function tinyDisk(size: string): TinyDisk | undefined {
+  const path = mkdtempSync(join(tmpdir(), "fed-disk-"));
+  const filler = join(path, "filler");
+  try {
+    execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "fed-test", path], { stdio: "pipe" });
+  } catch (cause) {
+    rmSync(path, { recursive: true, force: true });
+    console.info(`skipped: no file system can be mounted here (${String(cause).split("\n")[0]})`);
+    return undefined;
+  }
+  return {
+    path,
+    fill() {
+      for (let bytes = 1024 * 1024; bytes >= 1; bytes >>= 1) {
+        try {
+          for (;;) appendFileSync(filler, Buffer.alloc(bytes));
+        } catch {
+          // Full for pieces of this size.
+        }
+      }
+    },
+    free: () => rmSync(filler, { force: true }),
+    remount: (mode) => void execFileSync("mount", ["-o", `remount,${mode}`, path]),
+    [Symbol.dispose]() {
+      execFileSync("umount", ["-l", path]);
+      rmSync(path, { recursive: true, force: true });
+    },
+  };
 }
 
 /** A wall clock that days can be added to. Timers of an hour and more run by it, shorter ones by the machine's clock. */

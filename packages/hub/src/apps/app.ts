@@ -19,6 +19,9 @@ const connectTimeoutMs = 30_000;
 /** How long an app must have run before its next start is as prompt as the first. */
 const provenAfterMs = 30_000;
 const maxMessageBytes = 8 * 1024 * 1024;
+/** Progress notifications of one request that are passed on: at once, and in each second of its life. */
+const progressBurst = 256;
+const progressPerSecond = 20;
 const keptStderrChars = 4096;
 
 /** Where an app stands. */
@@ -117,7 +120,7 @@ export class App {
       });
     }
     const progressToken = ++this.#lastProgressToken;
-    this.#progress.set(progressToken, options.progress);
+    this.#progress.set(progressToken, this.#moderated(options.progress));
     try {
       const stamped = { ...params, _meta: { ...(params._meta as object | undefined), progressToken } };
       return await client.request({ method, params: stamped }, anyResult, {
@@ -163,6 +166,17 @@ export class App {
       this.#stderr = (this.#stderr + chunk.toString("utf8").slice(-keptStderrChars)).slice(-keptStderrChars);
     });
     return transport;
+  }
+
+  /** Lets through as much as anybody can look at; an app that reports without end must not fill the memory of others. */
+  #moderated(progress: (params: unknown) => void): (params: unknown) => void {
+    const startedMs = this.#clock.monotonicMs();
+    let passed = 0;
+    return (params) => {
+      if (passed >= progressBurst + ((this.#clock.monotonicMs() - startedMs) / 1000) * progressPerSecond) return;
+      passed++;
+      progress(params);
+    };
   }
 
   async #firstReady(signal: AbortSignal): Promise<void> {

@@ -57,7 +57,14 @@ export interface ClusterStatus {
   /** What a relay's operator must admit: `fedrelay1.…`. */
   readonly relayAdmissionKey: string;
   readonly relays: readonly RelayState[];
-  readonly lan: { readonly addresses: readonly string[]; readonly discovery: string } | undefined;
+  readonly lan:
+    | {
+        readonly addresses: readonly string[];
+        readonly discovery: string;
+        /** Why it does not listen now; it tries again by itself. */
+        readonly error: { readonly code: string; readonly message: string } | undefined;
+      }
+    | undefined;
 }
 
 /** What a cluster works on. */
@@ -230,6 +237,7 @@ export class Cluster {
     const { membership } = this.#options;
     const { manifest, clusterId } = membership.current;
     const { lan, relay, router, revocation } = this.#options.federation();
+    const listening = router.listening().find(({ transport }) => transport === "lan");
     return {
       name: manifest.cluster.name,
       clusterId,
@@ -246,8 +254,9 @@ export class Cluster {
       relayAdmissionKey: formatAdmissionKey(deriveRelayKeys(membership.clusterKey).admissionPublicKey),
       relays: relay?.relayStates ?? [],
       lan: lan && {
-        addresses: router.listening().find(({ transport }) => transport === "lan")?.addresses ?? [],
+        addresses: listening?.addresses ?? [],
         discovery: lan.discoveryState().status,
+        error: listening?.error && { code: listening.error.code, message: listening.error.message },
       },
     };
   }

@@ -1,5 +1,6 @@
 /** The Store contract on `node:sqlite`, in WAL mode with full synchronisation: what a promise resolved for survives power loss. */
-import { chmodSync } from "node:fs";
+import { chmodSync, statfsSync } from "node:fs";
+import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import {
   checkStoreKey,
@@ -111,45 +112,46 @@ function copy(value: unknown): Uint8Array {
 }
 
 /** SQLite result codes, https://sqlite.org/rescode.html; the low byte is the primary code. */
-const SQLITE_READONLY = 8;
+const SQLITE_IOERR = 10;
 const SQLITE_CORRUPT = 11;
 const SQLITE_FULL = 13;
-const SQLITE_CANTOPEN = 14;
 const SQLITE_NOTADB = 26;
 
 function storeError(cause: unknown, path: string): StoreError {
   if (cause instanceof StoreError) return cause;
-  const primary = Number((cause as { errcode?: number }).errcode ?? 0) & 0xff;
-  switch (primary) {
-    case SQLITE_FULL:
-      return new StoreError({
-        code: "STORE_FULL",
-        message: `There is no space left for ${path}.`,
-        hint: "Free disk space; nothing stored was lost.",
-        retryable: true,
-        cause,
-      });
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-      return new StoreError({
-        code: "STORE_CORRUPT",
-        message: `${path} is damaged.`,
-        hint: "Restore the state directory from a backup.",
-        cause,
-      });
-    case SQLITE_READONLY:
-    case SQLITE_CANTOPEN:
-      return new StoreError({
-        code: "STORE_READ_ONLY",
-        message: `${path} cannot be written.`,
-        hint: "Check the owner and mode of the state directory.",
-        cause,
-      });
-    default:
-      return new StoreError({
-        code: "STORE_READ_ONLY",
-        message: `${path} cannot be used: ${(cause as Error).message}`,
-        cause,
-      });
+  const { errcode = 0, code, message } = cause as { errcode?: number; code?: string; message?: string };
+  const primary = errcode & 0xff;
+  const full = primary === SQLITE_FULL || (primary === SQLITE_IOERR && hasNoSpace(path));
+  if (full || code === "ENOSPC" || code === "EDQUOT") {
+    return new StoreError({
+      code: "STORE_FULL",
+      message: `There is no space left for ${path}.`,
+      hint: "Free disk space; nothing stored was lost.",
+      retryable: true,
+      cause,
+    });
+  }
+  if (primary === SQLITE_CORRUPT || primary === SQLITE_NOTADB) {
+    return new StoreError({
+      code: "STORE_CORRUPT",
+      message: `${path} is damaged.`,
+      hint: "Restore the state directory from a backup.",
+      cause,
+    });
+  }
+  return new StoreError({
+    code: "STORE_READ_ONLY",
+    message: `${path} cannot be written: ${message ?? "for no stated reason"}`,
+    hint: "Check the owner and mode of the state directory, and that its disk is writable and not full.",
+    cause,
+  });
+}
+
+/** SQLite says no more than "disk I/O error" where it cannot make room for the index of its write-ahead log. */
+function hasNoSpace(path: string): boolean {
+  try {
+    return statfsSync(dirname(path)).bavail === 0;
+  } catch {
+    return false;
   }
 }
