@@ -19,18 +19,26 @@ export async function openPolicyBook(store: Store, onChange: () => void): Promis
   const stored = await store.get(policyKey);
   let current = stored ? parsePolicy(parseJson(stored, { maxBytes: maxPolicyBytes })) : emptyPolicy;
 
-  async function replace(next: SharingPolicy): Promise<void> {
-    await store.set(policyKey, canonicalJson(next));
-    current = next;
-    onChange();
+  /** One change after the other, each made of what the one before has left. */
+  let turn: Promise<void> = Promise.resolve();
+
+  function change(edit: (policy: SharingPolicy) => SharingPolicy): Promise<void> {
+    const done = turn.then(async () => {
+      const next = edit(current);
+      await store.set(policyKey, canonicalJson(next));
+      current = next;
+      onChange();
+    });
+    turn = done.catch(() => {});
+    return done;
   }
 
   return {
     get current() {
       return current;
     },
-    share: (app, target, options) => replace(share(current, app, target, options)),
-    unshare: (app, target, options) => replace(unshare(current, app, target, options)),
+    share: (app, target, options) => change((policy) => share(policy, app, target, options)),
+    unshare: (app, target, options) => change((policy) => unshare(policy, app, target, options)),
     decide: (request) => outsideScope(request) ?? decide(current, request),
   };
 }

@@ -69,7 +69,8 @@ export class Execution {
     const caller = await this.#admit(request);
     const tool = toolOf(request);
     const decision = this.decide({
-      action: "call",
+      // Whoever may call one tool may ask which: what is not for the caller is taken out of the answer.
+      action: request.method === "tools/list" ? "list" : "call",
       app: request.app,
       ...(tool === undefined ? {} : this.#toolFacts(request.app, tool)),
       caller,

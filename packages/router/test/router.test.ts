@@ -109,7 +109,11 @@ describe("call", () => {
     const [a, b] = await twoHubs();
     b.apps.set("echo", () => ({ tools: [{ name: "read" }, { name: "write" }, { bad: 1 }], nextCursor: "n" }));
     b.readOnlyTools.add("read");
-    b.decide = ({ tool, risk }) => ({ allow: tool === undefined || risk === "read", rule: "reads", reason: "" });
+    b.decide = ({ action, tool, risk }) => ({
+      allow: tool === undefined ? action === "list" : risk === "read",
+      rule: "reads",
+      reason: "",
+    });
     const result = await a.router.call({ hub: "beta", app: "echo", method: "tools/list" }, { caller: a.caller });
     expect(result).toEqual({ tools: [{ name: "read" }], nextCursor: "n" });
     const write = { hub: "beta", app: "echo", method: "tools/call", params: { name: "write" } };
