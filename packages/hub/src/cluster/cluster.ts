@@ -114,9 +114,11 @@ export class Cluster {
     membership.authoritySigner();
     const ttlMs = options.ttlMs ?? defaultInviteMs;
     const { lan, relay } = this.#options.federation();
+    // A token that leads to a relay which is down would only fail later, and elsewhere.
+    const relayIsUp = relay?.relayStates.some(({ status }) => status === "up");
     const hints = [
       ...(lan?.guestAddresses(clock.nowMs() + ttlMs) ?? []),
-      ...(relay?.guestAddresses(clock.nowMs() + ttlMs) ?? []),
+      ...(relayIsUp ? relay!.guestAddresses(clock.nowMs() + ttlMs) : []),
     ];
     if (hints.length === 0) {
       throw new HubError({
