@@ -2,6 +2,7 @@
 import type { Clock } from "@fed/core";
 import type { AppRequest, LocalApp, LocalApps } from "@fed/router";
 import { HubError } from "../errors.js";
+import { passedMeta } from "../hop-meta.js";
 import { App } from "./app.js";
 import { type AppConfig, checkAppName } from "./app-config.js";
 
@@ -116,11 +117,7 @@ function paramsOf({ params }: AppRequest): Record<string, unknown> {
     throw new HubError({ code: "REQUEST_INVALID", message: "The request's params are not an object." });
   }
   const { _meta: meta, ...rest } = params as Record<string, unknown>;
-  if (typeof meta !== "object" || meta === null) return rest;
-  const kept = Object.entries(meta).filter(
-    ([key]) => key !== "progressToken" && !key.startsWith("io.modelcontextprotocol/"),
-  );
-  return kept.length > 0 ? { ...rest, _meta: Object.fromEntries(kept) } : rest;
+  return { ...rest, ...passedMeta(meta) };
 }
 
 /** Keeps what the app itself says of its tools; only its owner reads this, and only to narrow. */

@@ -8,6 +8,7 @@ import {
 } from "@modelcontextprotocol/server";
 import { z } from "zod";
 import { HubError } from "../errors.js";
+import { passedMeta } from "../hop-meta.js";
 import type { Operator } from "../operator.js";
 
 /** One app as `apps.list` shows it. */
@@ -38,12 +39,13 @@ export interface SurfaceBackend {
     options: {
       readonly operator: Operator;
       readonly signal?: AbortSignal;
+      readonly idempotencyKey?: string;
       readonly onProgress?: (params: unknown) => void;
     },
   ): Promise<unknown>;
 }
 
-const hubField = z.string().min(1).max(64).describe("The hub's name or id. Left out: this hub.");
+const hubField = z.string().min(1).max(64).describe("The hub's name or id. Left out: the one hub that has the app.");
 const appField = z.string().min(1).max(64).describe("The app's name on that hub.");
 const describeInput = z.object({ hub: hubField.optional(), app: appField });
 const searchInput = z.object({
@@ -54,6 +56,12 @@ const callInput = z.object({
   app: appField,
   tool: z.string().min(1).max(128).describe("The tool's name, as apps.describe shows it."),
   arguments: z.record(z.string(), z.unknown()).optional().describe("The tool's arguments."),
+  idempotencyKey: z
+    .string()
+    .min(1)
+    .max(128)
+    .optional()
+    .describe("Repeat a call of unknown outcome under the key it had: within 10 minutes it runs at most once."),
 });
 
 interface ToolsPage {
@@ -145,6 +153,7 @@ async function callTool(
       {
         operator,
         signal: mcpReq.signal,
+        idempotencyKey: input.idempotencyKey,
         onProgress:
           progressToken === undefined
             ? undefined
@@ -159,14 +168,6 @@ async function callTool(
   } catch (error) {
     return failure(error, { hub, app });
   }
-}
-
-/** The caller's `_meta` without what belongs to this hop alone: the progress token and the protocol's reserved keys. */
-function passedMeta(meta: Readonly<Record<string, unknown>> | undefined): { _meta?: Record<string, unknown> } {
-  const kept = Object.entries(meta ?? {}).filter(
-    ([key]) => key !== "progressToken" && !key.startsWith("io.modelcontextprotocol/"),
-  );
-  return kept.length > 0 ? { _meta: Object.fromEntries(kept) } : {};
 }
 
 async function allTools(
