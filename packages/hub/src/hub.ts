@@ -355,6 +355,7 @@ class RunningHub implements Hub {
         this.#refusals.add(from, error);
         log.info({ from, code: error.code }, "a peer was refused");
       },
+      onRenewalFailed: ({ code, message }) => log.warn({ code }, message),
       onRelayState: (state) => log.info({ ...state }, "relay"),
     });
     await this.#federation.start();

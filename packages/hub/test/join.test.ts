@@ -116,6 +116,32 @@ describe("a pairing token", () => {
     await expectCode(pc2.cluster.invite(), "NOT_THE_AUTHORITY");
   });
 
+  it("and another, used at the same moment, make two members; of two hubs with one name only one comes in", async () => {
+    await using fleet = new TestFleet();
+    const { pc1, pc2 } = await strangers(fleet);
+    const peers = [addressOf(pc1)];
+    const others = await Promise.all(
+      ["pc3", "twin", "twin"].map((name, i) => fleet.hub(`dir-${i}`, { name, lan: { ...loopback, peers } })),
+    );
+    const joins = [pc2, ...others].map(async (hub) => hub.cluster.join(await pc1.cluster.invite()));
+    const codes = await Promise.all(
+      joins.map((join) =>
+        join.then(
+          () => "in",
+          ({ code }: { code: string }) => code,
+        ),
+      ),
+    );
+    expect(codes.slice(0, 2)).toEqual(["in", "in"]);
+    expect(codes.slice(2).sort()).toEqual(["NAME_TAKEN", "in"]);
+    expect(
+      pc1.cluster
+        .status()
+        .members.map(({ name }) => name)
+        .sort(),
+    ).toEqual(["pc1", "pc2", "pc3", "twin"]);
+  });
+
   it("works and fails over REST as it does in code", async () => {
     await using fleet = new TestFleet();
     const http = { host: "127.0.0.1", port: 0 };

@@ -1,7 +1,12 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { expectCode } from "@fed/core/testing";
+import { encodeUtf8, type PeerIdentity, type Session } from "@fed/core";
+import { createMemorySessionPair } from "@fed/core/memory";
+import { createTestClock, expectCode } from "@fed/core/testing";
 import { describe, expect, it } from "vitest";
+import type { Membership } from "../src/cluster/membership.js";
+import type { PeerLeaves } from "../src/cluster/peer-leaves.js";
+import { createRenewal } from "../src/cluster/renewal.js";
 import type { Hub } from "../src/index.js";
 import { addressOf, createCalendar, loopback, pair, TestFleet, testApp } from "./fleet.js";
 
@@ -118,5 +123,48 @@ describe("renewal", () => {
       .toContain("HUB_REVOKED");
     expect(await records(pc1, "leaf.issued")).toEqual([]);
     expect(pc2.cluster.status().leafExpiresAtMs).toBe(before);
+  });
+});
+
+describe("a member that asks for leaf after leaf", () => {
+  it("gets one a minute", async () => {
+    const clock = createTestClock();
+    const identity = (hubId: string): PeerIdentity => ({
+      hubId,
+      clusterId: "c",
+      name: hubId,
+      thumbprint: "t",
+      serial: "1",
+      spki: "s",
+    });
+    const issued: string[] = [];
+    const renewal = createRenewal({
+      membership: {
+        isIssuer: true,
+        issueLeaf: async (hubId: string) => ({ hubId, der: new Uint8Array([1]) }),
+      } as unknown as Membership,
+      peerLeaves: { publicKeyOf: () => new Uint8Array(32) } as unknown as PeerLeaves,
+      clock,
+      sessions: () => [],
+      onIssued: async ({ hubId }) => void issued.push(hubId),
+      onError: () => {},
+    });
+    const [member] = await createMemorySessionPair(
+      { identity: identity("member"), handler: { stream() {} } },
+      {
+        identity: identity("issuer"),
+        handler: { stream: (stream) => void renewal.serveRenew({ peer: identity("member") } as Session, stream) },
+      },
+    );
+    const ask = () => {
+      const stream = member.open(encodeUtf8('{"k":"renew","v":1}'));
+      stream.end();
+      return stream.receive();
+    };
+    expect(await ask()).toEqual(new Uint8Array([1]));
+    await expectCode(ask(), "RENEWAL_TOO_SOON");
+    await clock.advance(60_000);
+    expect(await ask()).toEqual(new Uint8Array([1]));
+    expect(issued).toEqual(["member", "member"]);
   });
 });

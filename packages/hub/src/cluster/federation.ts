@@ -67,6 +67,8 @@ export interface FederationOptions {
   readonly onPeerUp: (peer: PeerIdentity) => void;
   readonly onPeerDown: (peer: PeerIdentity, error: FedError | undefined) => void;
   readonly onRefused: (where: string, error: FedError) => void;
+  /** The leaf or the manifest could not be renewed now; it is tried again. */
+  readonly onRenewalFailed: (error: FedError) => void;
   readonly onRelayState: (state: RelayState) => void;
 }
 
@@ -108,7 +110,7 @@ export class Federation implements AsyncDisposable {
       sessions: () => this.router.peers().flatMap(({ hubId }) => this.router.session(hubId) ?? []),
       peerLeaves,
       onIssued: ({ hubId, serial }) => options.audit.record({ type: "leaf.issued", hub: hubId, serial }),
-      onError: (error) => options.onRefused("renewal", error),
+      onError: options.onRenewalFailed,
     });
     this.router = createRouter({
       self: { hubId: identity.hubId, name: identity.name },

@@ -7,7 +7,6 @@ import {
   issueLeaf,
   type Leaf,
   type Manifest,
-  memberOf,
   type SignedManifest,
   type Signer,
   signManifest,
@@ -171,35 +170,20 @@ export class Membership {
   }
 
   /** Adopts the manifests that come after the one held, as far as they verify. @returns whether anything changed. */
-  async adoptNext(next: readonly unknown[]): Promise<boolean> {
-    return this.#inTurn(async () => {
-      const before = this.#state;
-      let verified = before.verified;
-      const chain = [...before.chain];
-      for (const signed of next) {
-        const version = versionOf(signed);
-        if (version !== undefined && version <= verified.manifest.version) continue;
-        verified = verifyNext(verified, signed, { atMs: this.#options.clock.nowMs() });
-        chain.push(verified.signed);
-      }
-      if (verified === before.verified) return false;
-      await saveChain(chain, this.#options.store);
-      this.#record = { ...before, chain, verified };
-      this.#announce();
-      return true;
-    });
+  adoptNext(next: readonly unknown[]): Promise<boolean> {
+    return this.#inTurn(() => this.#adoptNext(next));
   }
 
   /** Makes the joiner a member and returns all it needs. @throws {HubError} NOT_THE_AUTHORITY, NAME_TAKEN. */
   async enroll(request: JoinRequest): Promise<Omit<Welcome, "revocations">> {
-    this.admit(request);
-    const { hubId, name, roles, publicKey } = request;
-    const spki = spkiHash(publicKey);
-    if (!memberOf(this.current.manifest, hubId)) {
-      const noise = encodeBase64Url(request.noiseKey);
-      await this.publish(({ members }) => ({ members: [...members, { hubId, name, roles: [...roles], spki, noise }] }));
-    }
-    const leaf = await this.issueLeaf(request.hubId, request.publicKey);
+    const { hubId, name, roles, publicKey, noiseKey } = request;
+    const joiner = { hubId, name, roles: [...roles], spki: spkiHash(publicKey), noise: encodeBase64Url(noiseKey) };
+    await this.publish(({ members }) => {
+      // Another joiner may have been enrolled a moment ago.
+      this.admit(request);
+      return members.some((member) => member.hubId === hubId) ? undefined : { members: [...members, joiner] };
+    });
+    const leaf = await this.issueLeaf(hubId, publicKey);
     return { leaf: leaf.der, manifests: this.chain, clusterKey: this.clusterKey };
   }
 
@@ -221,20 +205,24 @@ export class Membership {
     });
   }
 
-  /** Signs and adopts the next manifest. @throws {HubError} NOT_THE_AUTHORITY. */
-  async publish(change: (manifest: Manifest) => Partial<Manifest>): Promise<void> {
+  /** Signs and adopts the next manifest, unless `change` finds nothing to do. @throws {HubError} NOT_THE_AUTHORITY. */
+  async publish(change: (manifest: Manifest) => Partial<Manifest> | undefined): Promise<void> {
     const signer = this.authoritySigner();
-    const { manifest, hash } = this.current;
-    const issuedAt = Math.max(Math.floor(this.#options.clock.nowMs() / 1000), manifest.issuedAt);
-    const next: Manifest = {
-      ...manifest,
-      ...change(manifest),
-      version: manifest.version + 1,
-      previous: hash,
-      issuedAt,
-      expiresAt: issuedAt + manifestLifetimeSeconds,
-    };
-    await this.adoptNext([signManifest(next, [signer])]);
+    await this.#inTurn(async () => {
+      const { manifest, hash } = this.current;
+      const changed = change(manifest);
+      if (!changed) return;
+      const issuedAt = Math.max(Math.floor(this.#options.clock.nowMs() / 1000), manifest.issuedAt);
+      const next: Manifest = {
+        ...manifest,
+        ...changed,
+        version: manifest.version + 1,
+        previous: hash,
+        issuedAt,
+        expiresAt: issuedAt + manifestLifetimeSeconds,
+      };
+      await this.#adoptNext([signManifest(next, [signer])]);
+    });
   }
 
   /** A leaf with a new term for this hub. @throws {HubError} NOT_THE_AUTHORITY. */
@@ -303,6 +291,23 @@ export class Membership {
       nowMs,
     });
     return acceptLeaf(der, this.current, { atMs: nowMs }).leaf;
+  }
+
+  async #adoptNext(next: readonly unknown[]): Promise<boolean> {
+    const before = this.#state;
+    let verified = before.verified;
+    const chain = [...before.chain];
+    for (const signed of next) {
+      const version = versionOf(signed);
+      if (version !== undefined && version <= verified.manifest.version) continue;
+      verified = verifyNext(verified, signed, { atMs: this.#options.clock.nowMs() });
+      chain.push(verified.signed);
+    }
+    if (verified === before.verified) return false;
+    await saveChain(chain, this.#options.store);
+    this.#record = { ...before, chain, verified };
+    this.#announce();
+    return true;
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -84,12 +84,13 @@ export function createRenewal(options: RenewalOptions): Renewal {
     timer = clock.setTimer(lookEveryMs, tick);
   }
 
-  async function renewDue(): Promise<void> {
-    if (closed || !membership.joined) return;
-    const { manifest } = membership.current;
-    if (membership.isAuthority && isDue(manifest.issuedAt * 1000, manifest.expiresAt * 1000, clock.nowMs())) {
-      await membership.publish(() => ({}));
-    }
+  async function renewManifest(): Promise<void> {
+    const { issuedAt, expiresAt } = membership.current.manifest;
+    if (!membership.isAuthority || !isDue(issuedAt * 1000, expiresAt * 1000, clock.nowMs())) return;
+    await membership.publish(() => ({}));
+  }
+
+  async function renewLeaf(): Promise<void> {
     const { notBeforeMs, notAfterMs } = membership.leaf;
     if (!isDue(notBeforeMs, notAfterMs, clock.nowMs())) return;
     const leaf = membership.checkOwnLeaf(await nextLeaf());
@@ -149,11 +150,13 @@ export function createRenewal(options: RenewalOptions): Renewal {
       if (!closed) timer = clock.setTimer(lookEveryMs, tick);
     },
     look() {
-      looking ??= renewDue()
-        .catch((cause) => onError(toFedError(cause)))
-        .finally(() => {
-          looking = undefined;
-        });
+      looking ??= (async () => {
+        // An expired manifest takes no leaf, so it comes first; but the one must not hold up the other.
+        for (const renew of closed || !membership.joined ? [] : [renewManifest, renewLeaf]) {
+          await renew().catch((cause) => onError(toFedError(cause)));
+        }
+        looking = undefined;
+      })();
       return looking;
     },
     async greet({ hubId }) {

@@ -70,7 +70,9 @@ export function createSync({ state, nowMs, onRefused }: SyncOptions): Sync {
       for (;;) {
         const bytes = await stream.receive();
         if (!bytes) return;
-        await handle(peer, stream, parseJson(bytes, { maxBytes: maxMessageBytes }) as Record<string, unknown>);
+        const message = parseJson(bytes, { maxBytes: maxMessageBytes });
+        if (typeof message !== "object" || message === null) throw invalid("A sync message is an object.");
+        await handle(peer, stream, message as Record<string, unknown>);
       }
     } catch (cause) {
       const error = toFedError(cause);
@@ -89,14 +91,14 @@ export function createSync({ state, nowMs, onRefused }: SyncOptions): Sync {
   ): Promise<void> {
     const mine = state.heads();
     if (mine.manifest > theirs.manifest) {
-      await send(stream, { manifests: state.manifestsAfter(theirs.manifest).slice(0, maxManifestsPerMessage) });
+      await send(stream, { manifests: oneMessageful(state.manifestsAfter(theirs.manifest)) });
     }
     if (mine.revocations > theirs.revocations) await send(stream, { revocationList: state.revocationList() });
   }
 
   async function handle(peer: HubId, stream: Stream, message: Record<string, unknown>): Promise<void> {
-    if (Number.isSafeInteger(message.manifest) && Number.isSafeInteger(message.revocations)) {
-      const theirs = { manifest: message.manifest as number, revocations: message.revocations as number };
+    if (isCount(message.manifest) && isCount(message.revocations)) {
+      const theirs = { manifest: message.manifest, revocations: message.revocations };
       peers.set(peer, { ...theirs, atMs: nowMs() });
       await sendMissing(stream, theirs);
       const mine = state.heads();
@@ -127,6 +129,22 @@ export function createSync({ state, nowMs, onRefused }: SyncOptions): Sync {
     },
     peers,
   };
+}
+
+/** The first of `manifests` that fit into one message; at least one. */
+function oneMessageful(manifests: readonly unknown[]): unknown[] {
+  const fitting: unknown[] = [];
+  let chars = 0;
+  for (const manifest of manifests.slice(0, maxManifestsPerMessage)) {
+    chars += JSON.stringify(manifest).length;
+    if (fitting.length > 0 && chars > maxMessageBytes / 2) break;
+    fitting.push(manifest);
+  }
+  return fitting;
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function invalid(message: string): HubError {
