@@ -1,13 +1,4 @@
 export {
-  decideExchange,
-  type Exchange,
-  encodeAnnouncement,
-  encodeListMessage,
-  maxRevocationMessageBytes,
-  parseRevocationMessage,
-  type RevocationMessage,
-} from "./announcement.js";
-export {
   type CallPrincipals,
   createRevocationChecker,
   type RevocationChecker,
@@ -20,7 +11,7 @@ export {
   emptyList,
   type ListDemands,
   maxListBytes,
-  maxListEntries,
+  maxSignedListBytes,
   type RevocationList,
   signList,
   type VerifiedList,

@@ -11,9 +11,8 @@ import {
   toFedError,
 } from "@fed/core";
 import type { GeneralJws } from "@fed/trust";
-import { maxRevocationMessageBytes } from "./announcement.js";
 import { RevocationError } from "./errors.js";
-import { assertExtends, parseList, type VerifiedList } from "./list.js";
+import { assertExtends, maxSignedListBytes, parseList, type VerifiedList } from "./list.js";
 
 /** How long the disk may hold up a revocation, milliseconds. */
 export const saveTimeoutMs = 5000;
@@ -96,7 +95,7 @@ export function createKeptList(store: Store, key: StoreKey, clusterId: ClusterId
  */
 function parseKept(bytes: Uint8Array, clusterId: ClusterId): VerifiedList {
   try {
-    const signed = parseJson(bytes, { maxBytes: maxRevocationMessageBytes, maxDepth: 8 }) as unknown as GeneralJws;
+    const signed = parseJson(bytes, { maxBytes: maxSignedListBytes, maxDepth: 8 }) as unknown as GeneralJws;
     return { list: parseList(decodeBase64Url(signed.payload), clusterId), signed };
   } catch (cause) {
     throw new RevocationError({

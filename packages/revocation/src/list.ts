@@ -7,10 +7,10 @@ import { type GeneralJws, type Signer, signGeneral, type VerifiedManifest, verif
 import { checkEntry, type RevocationEntry, sameEntry } from "./entry.js";
 import { RevocationError } from "./errors.js";
 
-/** Most entries of a list. */
-export const maxListEntries = 100_000;
-/** Largest list, bytes of canonical JSON. */
-export const maxListBytes = 5 * 1024 * 1024;
+/** Largest signed list, bytes of JSON: what one message of a session carries. */
+export const maxSignedListBytes = 4 * 1024 * 1024;
+/** Largest list, bytes of canonical JSON: in base64url, and with sixteen signatures, below {@link maxSignedListBytes}. */
+export const maxListBytes = 3 * 1024 * 1024 - 64 * 1024;
 
 const listType = "fed-revocations+jws";
 
@@ -49,7 +49,7 @@ export function emptyList(clusterId: ClusterId): RevocationList {
 /**
  * `list` with `entries` after its own, issued at `atMs` (Unix milliseconds) or when `list` was, whichever is later.
  * @throws {RevocationError} REVOCATION_INVALID_ENTRY; REVOCATION_DUPLICATE when something is on the list already;
- * REVOCATION_TOO_LARGE over 100,000 entries or 5 MiB.
+ * REVOCATION_TOO_LARGE over {@link maxListBytes}.
  */
 export function appendEntries(
   list: RevocationList,
@@ -60,7 +60,7 @@ export function appendEntries(
   checkDistinct(all);
   const issuedAt = Math.max(list.issuedAt, Math.floor(atMs / 1000));
   const next: RevocationList = { ...list, number: all.length, issuedAt, entries: all };
-  if (all.length > maxListEntries || canonicalJson(next).length > maxListBytes) throw tooLarge();
+  if (canonicalJson(next).length > maxListBytes) throw tooLarge();
   return next;
 }
 
@@ -121,7 +121,6 @@ export function parseList(payload: Uint8Array, clusterId: ClusterId): Revocation
   if (!Number.isSafeInteger(issuedAt) || (issuedAt as number) < 0) throw malformed("has no time of issue");
   if (!Array.isArray(entries)) throw malformed("has no entries");
   if (number !== entries.length) throw malformed("has another number than entries");
-  if (entries.length > maxListEntries) throw tooLarge();
   const checked = entries.map(checkEntry);
   checkDistinct(checked);
   return { type, clusterId, number, issuedAt: issuedAt as number, entries: checked };
@@ -167,7 +166,7 @@ function malformed(what: string, cause?: unknown): RevocationError {
 function tooLarge(): RevocationError {
   return new RevocationError({
     code: "REVOCATION_TOO_LARGE",
-    message: `A revocation list holds at most ${maxListEntries} entries in ${maxListBytes} bytes.`,
+    message: `A revocation list has at most ${maxListBytes} bytes.`,
     hint: "Rather than revoke single tokens or grants, revoke the link or operator they belong to.",
   });
 }

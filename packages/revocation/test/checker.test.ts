@@ -255,17 +255,17 @@ describe("a store that fails", () => {
 
 it("answers at once, however long the list", async () => {
   const { checker } = await open();
-  const many = links(30_000).map((one) => ({ ...one, reason: "" }));
+  const many = links(20_000).map((one) => ({ ...one, reason: "" }));
   const list: GeneralJws = signed(many);
   const adopting = performance.now();
   await checker.adopt(list, manifest);
   const adoptedMs = performance.now() - adopting;
   const asking = performance.now();
   let found = 0;
-  for (let i = 0; i < 200_000; i++) if (checker.isRevoked("link", i % 2 ? "link-29999" : "link-x")) found++;
+  for (let i = 0; i < 200_000; i++) if (checker.isRevoked("link", i % 2 ? "link-19999" : "link-x")) found++;
   const askedMs = performance.now() - asking;
   console.info(
-    `30,000 entries adopted in ${adoptedMs.toFixed(0)} ms; ${((askedMs * 1e6) / 200_000).toFixed(0)} ns a question`,
+    `20,000 entries adopted in ${adoptedMs.toFixed(0)} ms; ${((askedMs * 1e6) / 200_000).toFixed(0)} ns a question`,
   );
   expect(found).toBe(100_000);
   expect(askedMs).toBeLessThan(2000);

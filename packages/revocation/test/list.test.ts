@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
-import { canonicalJson, decodeBase64Url } from "@fed/core";
+import { canonicalJson, decodeBase64Url, encodeUtf8 } from "@fed/core";
 import { expectCode } from "@fed/core/testing";
-import { createSigner, type GeneralJws, verifyChain } from "@fed/trust";
+import { createSigner, type GeneralJws, generateKeyPair, verifyChain } from "@fed/trust";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { appendEntries, emptyList, maxListEntries, signList, verifyList } from "../src/index.js";
+import { appendEntries, emptyList, maxListBytes, maxSignedListBytes, signList, verifyList } from "../src/index.js";
 import { createCluster, entry, hubId, links, startMs } from "./fixtures.js";
 
 interface Case {
@@ -71,10 +71,16 @@ describe("appendEntries", () => {
     expect(list.number).toBe(3);
   });
 
-  it("refuses to outgrow 100,000 entries or 5 MiB", async () => {
-    const entries = links(maxListEntries + 1).map((one) => ({ ...one, reason: "" }));
-    await expectCode(() => appendEntries(emptyList(clusterId), entries, { atMs }), "REVOCATION_TOO_LARGE");
-    const long = links(15_000).map((one) => ({ ...one, reason: "r".repeat(256) }));
+  it("refuses to outgrow its limit; what keeps to it fits, with sixteen signatures, into a message of a session", async () => {
+    const sized = (count: number) => links(count).map((one) => ({ ...one, reason: "r".repeat(200) }));
+    const perEntry = (canonicalJson(sized(1_000)).length - 2) / 1_000;
+    const fitting = Math.floor(maxListBytes / perEntry) - 100;
+    const list = appendEntries(emptyList(clusterId), sized(fitting), { atMs });
+    const signers = Array.from({ length: 16 }, () => createSigner(generateKeyPair().secretKey));
+    const bytes = encodeUtf8(JSON.stringify({ revocationList: signList(list, signers) })).length;
+    expect(bytes).toBeGreaterThan(0.95 * maxSignedListBytes);
+    expect(bytes).toBeLessThan(maxSignedListBytes);
+    const long = sized(fitting + 200);
     await expectCode(() => appendEntries(emptyList(clusterId), long, { atMs }), "REVOCATION_TOO_LARGE");
   });
 });
