@@ -9,10 +9,11 @@ import { type AppHost, createAppHost } from "./apps/app-host.js";
 import { type AuditEntry, type AuditTrail, openAuditTrail } from "./audit-trail.js";
 import { Cluster, type ClusterStatus, type Peer } from "./cluster/cluster.js";
 import { Federation } from "./cluster/federation.js";
+import { knownAddresses } from "./cluster/known-addresses.js";
 import { type Membership, openMembership } from "./cluster/membership.js";
 import { applyRevocations, type RevocationReport, type RevocationTarget, revoke } from "./cluster/revoking.js";
 import { createOperatorTokens, type Operator, type OperatorTokens, type Scope } from "./operator.js";
-import type { HubOptions, Logger } from "./options.js";
+import type { HubOptions, LanOptions, Logger } from "./options.js";
 import { callScope, openPolicyBook, type PolicyBook } from "./policy-book.js";
 import { createRefusalLog, type RefusalLog } from "./refusal-log.js";
 import { createIdentity, type Identity, loadIdentity } from "./state/identity.js";
@@ -340,7 +341,7 @@ class RunningHub implements Hub {
       policy: this.#policy,
       audit,
       clock,
-      lan: options.lan === true ? {} : options.lan || undefined,
+      lan: await this.#lanOptions(),
       relays: options.relays === false ? [] : (options.relays ?? named),
       onGuest: (connection) => void this.#cluster.welcome(connection),
       onPeerUp: (peer) => {
@@ -359,6 +360,14 @@ class RunningHub implements Hub {
       onRelayState: (state) => log.info({ ...state }, "relay"),
     });
     await this.#federation.start();
+  }
+
+  /** What the options say, and the addresses this hub remembers: they carry it where multicast does not. */
+  async #lanOptions(): Promise<LanOptions | undefined> {
+    const { options, store } = this.#parts;
+    if (!options.lan) return undefined;
+    const given = options.lan === true ? {} : options.lan;
+    return { ...given, peers: [...new Set([...(given.peers ?? []), ...(await knownAddresses(store))])] };
   }
 
   async #listen(address: { readonly host: string; readonly port: number }): Promise<void> {

@@ -165,3 +165,15 @@ describe("a pairing token", () => {
     expect(await post(pc2, "pair", { token })).toMatchObject({ status: 409, body: { code: "ALREADY_IN_CLUSTER" } });
   });
 });
+
+it("a hub meets its inviter again without multicast, at the address of its token", async () => {
+  await using fleet = new TestFleet();
+  const pc1 = await fleet.hub("pc1", { lan: loopback });
+  await pc1.cluster.create({ name: "home" });
+  const invitation = await pc1.cluster.invite();
+  const pc2 = await fleet.hub("pc2", { lan: loopback });
+  expect(await pc2.cluster.join(invitation)).toEqual({ via: "lan", connected: true });
+  await pc2.close();
+  const again = await fleet.hub("pc2", { lan: loopback });
+  await expect.poll(() => again.cluster.peers()[0]?.path, { timeout: 10_000 }).toBe("lan");
+});

@@ -1,4 +1,4 @@
-import { encodeUtf8, type FedError, type PeerIdentity, type Session, type Stream } from "@fed/core";
+import { encodeUtf8, type FedError, type PeerIdentity, type Session, type Stream, systemClock } from "@fed/core";
 import { createMemorySessionPair } from "@fed/core/memory";
 import { describe, expect, it } from "vitest";
 import { createSync, type Sync, syncHeader } from "../src/cluster/sync.js";
@@ -26,7 +26,7 @@ class Documents {
         this.revocations = Math.max(this.revocations, (signed as { number: number }).number);
       },
     },
-    nowMs: () => 0,
+    clock: systemClock,
     onRefused: (_peer: string, error: FedError) => this.refused.push(error.code),
   });
 
@@ -101,5 +101,21 @@ describe("two hubs in step", () => {
       expect(b.refused[0], message).not.toBe("INTERNAL");
       expect(b.manifests).toEqual(a.manifests);
     }
+  });
+});
+
+describe("catching up", () => {
+  it("resolves once the list is as long as asked for", async () => {
+    const [a, b] = [new Documents(), new Documents()];
+    await connected(a, b);
+    b.revocations = 3;
+    await a.sync.catchUp(3);
+    expect(a.revocations).toBe(3);
+  });
+
+  it("ends in STALE_REVOCATION_VIEW when nobody has it", async () => {
+    const [a, b] = [new Documents(), new Documents()];
+    await connected(a, b);
+    await expect(a.sync.catchUp(4)).rejects.toMatchObject({ code: "STALE_REVOCATION_VIEW" });
   });
 });

@@ -24,6 +24,7 @@ import { HubError } from "../errors.js";
 import { pause } from "../pause.js";
 import type { Identity } from "../state/identity.js";
 import type { Federation } from "./federation.js";
+import { rememberAddress } from "./known-addresses.js";
 import type { Membership } from "./membership.js";
 import { connectRelay } from "./relay-socket.js";
 
@@ -61,6 +62,8 @@ export interface ClusterStatus {
     | {
         readonly addresses: readonly string[];
         readonly discovery: string;
+        /** How many hubs of this cluster multicast shows now. */
+        readonly seenByMulticast: number;
         /** Why it does not listen now; it tries again by itself. */
         readonly error: { readonly code: string; readonly message: string } | undefined;
       }
@@ -144,7 +147,8 @@ export class Cluster {
     membership.assertMayJoin();
     const dials: Record<string, GuestDial> = { relay: createRelayGuestDial({ connect: connectRelay, clock }) };
     if (lanEnabled) dials.lan = dialLanGuest;
-    const hint = await join(token, {
+    let accepted = false;
+    const joining = join(token, {
       dials,
       hubId: identity.hubId,
       name: identity.name,
@@ -157,13 +161,21 @@ export class Cluster {
         await membership.accept(welcome, pin);
         if (welcome.revocations !== null)
           await (await this.#options.revocation()).adopt(welcome.revocations, membership.current);
+        accepted = true;
       },
       clock,
       signal: options.signal,
     });
+    const hint = await joining.catch(async (cause: unknown) => {
+      // The last word was lost after this hub had become a member: it is one, and takes up its place.
+      if (accepted) await refederate();
+      throw cause;
+    });
     audit.note({ type: "cluster.joined", cluster: membership.clusterId });
+    const [via, address] = splitHint(hint);
+    if (via === "lan") await rememberAddress(this.#options.store, address);
     await refederate();
-    return { via: hint.slice(0, hint.indexOf(":")), connected: await this.#firstSession() };
+    return { via, connected: await this.#firstSession() };
   }
 
   /** Speaks the issuer's part with somebody who connected to join. */
@@ -189,7 +201,8 @@ export class Cluster {
       audit.note({ type: "member.joined", hub: request.hubId, name: request.name, token: token.id });
     } catch (cause) {
       const { code } = toFedError(cause);
-      audit.note({ type: "join.refused", from: connection.remoteAddress, code });
+      const type = code === "JOIN_UNCONFIRMED" ? "member.unconfirmed" : "join.refused";
+      audit.note({ type, from: connection.remoteAddress, code });
     }
   }
 
@@ -258,6 +271,7 @@ export class Cluster {
       lan: lan && {
         addresses: listening?.addresses ?? [],
         discovery: lan.discoveryState().status,
+        seenByMulticast: this.#options.federation().seenByMulticast,
         error: listening?.error && { code: listening.error.code, message: listening.error.message },
       },
     };
@@ -306,4 +320,10 @@ export class Cluster {
 function clusterIdOfLeaf(leaf: Uint8Array): string {
   const names = new X509Certificate(leaf).subjectAltName ?? "";
   return /URI:spiffe:\/\/([a-z2-7]{52})\/hub\//.exec(names)?.[1] ?? "";
+}
+
+/** Transport and address of a guest address `<transport>:<address>`. */
+function splitHint(hint: string): [via: string, address: string] {
+  const colon = hint.indexOf(":");
+  return [hint.slice(0, colon), hint.slice(colon + 1)];
 }

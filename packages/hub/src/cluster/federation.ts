@@ -10,6 +10,7 @@ import {
   isFedError,
   type PeerAuthenticator,
   type PeerIdentity,
+  type Transport,
 } from "@fed/core";
 import type { RevocationChecker } from "@fed/revocation";
 import {
@@ -80,6 +81,8 @@ export class Federation implements AsyncDisposable {
   readonly sync: Sync;
   readonly renewal: Renewal;
   readonly revocation: RevocationChecker | undefined;
+  /** Addresses at which multicast shows members of this cluster now. */
+  readonly #seen = new Set<string>();
   readonly #options: FederationOptions;
 
   constructor(options: FederationOptions) {
@@ -101,7 +104,7 @@ export class Federation implements AsyncDisposable {
         adoptManifests: (signed) => membership.adoptNext(signed),
         adoptRevocationList: async (signed) => revocation?.adopt(signed, membership.current),
       },
-      nowMs: () => clock.nowMs(),
+      clock,
       onRefused: options.onRefused,
     });
     this.renewal = createRenewal({
@@ -114,9 +117,7 @@ export class Federation implements AsyncDisposable {
     });
     this.router = createRouter({
       self: { hubId: identity.hubId, name: identity.name },
-      transports: [this.lan, this.relay].filter(
-        (transport): transport is LanTransport | RelayTransport => transport !== undefined,
-      ),
+      transports: [this.lan && this.#watched(this.lan), this.relay].filter((transport) => transport !== undefined),
       openSession: async (connection, handler) => {
         const session = await createSession(connection, { epoch: identity.bootNonce, handler, clock });
         if (session.role === "initiator") this.sync.start(session);
@@ -142,7 +143,7 @@ export class Federation implements AsyncDisposable {
         renew: (session, stream) => void this.renewal.serveRenew(session, stream),
         leaf: (session, stream) => void this.renewal.serveLeaf(session, stream),
       },
-      onLargerRevocationSize: () => this.sync.announce(),
+      onLargerRevocationSize: (_peer, size) => this.sync.catchUp(size),
       onGuest: options.onGuest,
       onRefused: options.onRefused,
       onPeerUp: (peer) => {
@@ -153,6 +154,23 @@ export class Federation implements AsyncDisposable {
       clock,
     });
     this.refreshMembers();
+  }
+
+  /** `lan`, with an eye on what its discovery finds. */
+  #watched(lan: LanTransport): Transport {
+    return {
+      ...lan,
+      discover: (onCandidate) =>
+        lan.discover((candidate) => {
+          if (candidate.source === "mdns") this.#seen[candidate.present ? "add" : "delete"](candidate.address);
+          onCandidate(candidate);
+        }),
+    };
+  }
+
+  /** How many hubs of this cluster multicast shows now. */
+  get seenByMulticast(): number {
+    return this.#seen.size;
   }
 
   /** Renews what this hub can by itself; begins to listen, to look for peers and to dial. */

@@ -8,12 +8,22 @@
  * {"revocationList":<signed>}                       a larger list than the peer announced
  * ```
  */
-import { encodeUtf8, type FedError, type HubId, parseJson, type Session, type Stream, toFedError } from "@fed/core";
+import {
+  type Clock,
+  encodeUtf8,
+  type FedError,
+  type HubId,
+  parseJson,
+  type Session,
+  type Stream,
+  toFedError,
+} from "@fed/core";
 import { HubError } from "../errors.js";
 
 const maxMessageBytes = 4 * 1024 * 1024;
 /** One message; larger catch-ups take several rounds. */
 const maxManifestsPerMessage = 64;
+const catchUpMs = 2_000;
 
 /** What a peer last said it holds. */
 export interface PeerHeads {
@@ -35,7 +45,7 @@ export interface SyncedState {
 /** Options of {@link createSync}. */
 export interface SyncOptions {
   readonly state: SyncedState;
-  readonly nowMs: () => number;
+  readonly clock: Clock;
   /** A peer sent what does not verify. */
   readonly onRefused: (peer: HubId, error: FedError) => void;
 }
@@ -48,6 +58,11 @@ export interface Sync {
   serve(session: Session, stream: Stream): void;
   /** Tells every peer what this hub holds now. */
   announce(): void;
+  /**
+   * Asks for revocations until this hub holds `size` of them.
+   * @throws {HubError} STALE_REVOCATION_VIEW when it does not within 2 s: what depends on them must not be honoured.
+   */
+  catchUp(size: number): Promise<void>;
   /** What each connected peer last announced. */
   readonly peers: ReadonlyMap<HubId, PeerHeads>;
 }
@@ -56,9 +71,11 @@ export interface Sync {
 export const syncHeader: Uint8Array = encodeUtf8('{"k":"sync","v":1}');
 
 /** See {@link Sync}. */
-export function createSync({ state, nowMs, onRefused }: SyncOptions): Sync {
+export function createSync({ state, clock, onRefused }: SyncOptions): Sync {
   const live = new Map<Stream, HubId>();
   const peers = new Map<HubId, PeerHeads>();
+  /** Who waits for a list of at least that size. */
+  const waiting = new Map<() => void, number>();
 
   const send = (stream: Stream, message: object) => stream.send(encodeUtf8(JSON.stringify(message))).catch(() => {});
 
@@ -99,7 +116,7 @@ export function createSync({ state, nowMs, onRefused }: SyncOptions): Sync {
   async function handle(peer: HubId, stream: Stream, message: Record<string, unknown>): Promise<void> {
     if (isCount(message.manifest) && isCount(message.revocations)) {
       const theirs = { manifest: message.manifest, revocations: message.revocations };
-      peers.set(peer, { ...theirs, atMs: nowMs() });
+      peers.set(peer, { ...theirs, atMs: clock.nowMs() });
       await sendMissing(stream, theirs);
       const mine = state.heads();
       // Saying what this hub holds is how it asks for what the peer holds beyond that.
@@ -111,20 +128,36 @@ export function createSync({ state, nowMs, onRefused }: SyncOptions): Sync {
       await state.adoptManifests(message.manifests);
     } else if (message.revocationList !== undefined) {
       await state.adoptRevocationList(message.revocationList);
+      for (const [wake, size] of waiting) if (state.heads().revocations >= size) wake();
     } else {
       throw invalid("An unknown sync message.");
     }
     void send(stream, state.heads());
   }
 
+  function announce(): void {
+    for (const [stream, peer] of live) {
+      const theirs = peers.get(peer);
+      if (theirs) void sendMissing(stream, theirs).then(() => send(stream, state.heads()));
+      else void send(stream, state.heads());
+    }
+  }
+
   return {
     start: (session) => void run(session, session.open(syncHeader, { priority: "control" })),
     serve: (session, stream) => void run(session, stream),
-    announce() {
-      for (const [stream, peer] of live) {
-        const theirs = peers.get(peer);
-        if (theirs) void sendMissing(stream, theirs).then(() => send(stream, state.heads()));
-        else void send(stream, state.heads());
+    announce,
+    async catchUp(size) {
+      if (state.heads().revocations >= size) return;
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      const timer = clock.setTimer(catchUpMs, () => reject(staleView(size)));
+      waiting.set(resolve, size);
+      announce();
+      try {
+        await promise;
+      } finally {
+        timer.cancel();
+        waiting.delete(resolve);
       }
     },
     peers,
@@ -149,4 +182,13 @@ function isCount(value: unknown): value is number {
 
 function invalid(message: string): HubError {
   return new HubError({ code: "REQUEST_INVALID", message });
+}
+
+function staleView(size: number): HubError {
+  return new HubError({
+    code: "STALE_REVOCATION_VIEW",
+    message: `Another hub knows of ${size} revocations, and this hub could not get all of them.`,
+    hint: "See `fed peers`: is the hub that revokes connected?",
+    retryable: true,
+  });
 }
