@@ -62,7 +62,7 @@ export interface ClusterStatus {
     | {
         readonly addresses: readonly string[];
         readonly discovery: string;
-        /** How many hubs of this cluster multicast shows now. */
+        /** At how many addresses multicast shows hubs of this cluster now. */
         readonly seenByMulticast: number;
         /** Why it does not listen now; it tries again by itself. */
         readonly error: { readonly code: string; readonly message: string } | undefined;

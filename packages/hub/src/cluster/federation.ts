@@ -168,7 +168,7 @@ export class Federation implements AsyncDisposable {
     };
   }
 
-  /** How many hubs of this cluster multicast shows now. */
+  /** At how many addresses multicast shows hubs of this cluster now. */
   get seenByMulticast(): number {
     return this.#seen.size;
   }
