@@ -9,9 +9,9 @@ export interface FedErrorInit<Code extends string> {
   /** One sentence. Never holds a secret or a whole token. */
   readonly message: string;
   /** What the reader can do next, one line. */
-  readonly hint?: string;
+  readonly hint?: string | undefined;
   /** Whether the same request may succeed later without a change. Default false. */
-  readonly retryable?: boolean;
+  readonly retryable?: boolean | undefined;
   readonly cause?: unknown;
 }
 

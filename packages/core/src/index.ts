@@ -24,6 +24,15 @@ export {
 } from "./errors.js";
 export type { ClusterId, HubId, PeerAuthenticator, PeerEvidence, PeerIdentity } from "./identity.js";
 export { canonicalJson, type Json, type JsonLimits, parseJson } from "./json.js";
+export {
+  type ErrorReport,
+  type ErrorTextLimits,
+  isErrorCode,
+  oneLine,
+  PeerError,
+  readErrorReport,
+  reportError,
+} from "./peer-error.js";
 export type { OpenOptions, Priority, Session, SessionHandler, Stream } from "./session.js";
 export {
   checkStoreKey,

@@ -28,6 +28,3 @@ export type PairingErrorCode =
 
 /** Thrown by `@fed/pairing`. */
 export class PairingError extends FedError<PairingErrorCode> {}
-
-/** The other side's refusal. The code is its own word, so any SCREAMING_SNAKE_CASE string, and proves nothing here. */
-export class RefusalError extends FedError<string> {}

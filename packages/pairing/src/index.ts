@@ -1,5 +1,5 @@
 export { caPin } from "./ca-pin.js";
-export { PairingError, type PairingErrorCode, RefusalError } from "./errors.js";
+export { PairingError, type PairingErrorCode } from "./errors.js";
 export { type AcceptJoinOptions, acceptJoin, type JoinRequest } from "./join-issuer.js";
 export type { Welcome } from "./join-message.js";
 export { type JoinOptions, join } from "./joiner.js";

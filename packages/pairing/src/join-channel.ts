@@ -3,7 +3,7 @@
  * {@link maxWelcomeBytes} follows its announcement in parts, because a guest's connection carries short messages only.
  */
 import { abortedError, type Connection, encodeUtf8, type FedError, isFedError } from "@fed/core";
-import { PairingError, RefusalError } from "./errors.js";
+import { PairingError } from "./errors.js";
 import {
   type JoinMessage,
   malformed,
@@ -22,7 +22,7 @@ export const maxWaitingAtJoiner = maxWelcomeBytes / partBytes + 2;
 
 /**
  * See the module header. Reading and sending throw what ended the exchange: the signal's reason, JOIN_MALFORMED,
- * JOIN_BROKEN_OFF when the other side hung up, or its {@link RefusalError}.
+ * JOIN_BROKEN_OFF when the other side hung up, or the {@link PeerError} it refused with.
  */
 export interface JoinChannel {
   /** Throws what has ended the exchange, if anything has. */
@@ -56,6 +56,8 @@ export function openJoinChannel(connection: Connection, { signal, maxWaiting }: 
   let ended: FedError | undefined;
   let wake: (() => void) | undefined;
   let insideDocument = false;
+  /** The other side has refused, and waits for no word of ours. */
+  let isRefused = false;
   let closed = false;
 
   function fail(error: FedError): void {
@@ -112,7 +114,11 @@ export function openJoinChannel(connection: Connection, { signal, maxWaiting }: 
 
   async function receive(t: string): Promise<JoinMessage> {
     const message = parseObject(await next(), partBytes);
-    if (message.t === "refused") throw readRefused(message as JoinMessage);
+    if (message.t === "refused") {
+      const refusal = readRefused(message as JoinMessage);
+      isRefused = true;
+      throw refusal;
+    }
     if (message.t !== t) throw malformed(`A message other than ${t} came.`);
     return message as JoinMessage;
   }
@@ -159,7 +165,7 @@ export function openJoinChannel(connection: Connection, { signal, maxWaiting }: 
     },
     refuse(error) {
       if (closed) return;
-      if (!ended && !insideDocument && !(error instanceof RefusalError)) {
+      if (!ended && !insideDocument && !isRefused) {
         try {
           connection.send(encodeUtf8(JSON.stringify(refusedMessage(error))));
         } catch {

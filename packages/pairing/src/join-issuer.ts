@@ -52,7 +52,7 @@ export interface AcceptJoinOptions {
  * its new key. Every refusal is told to the joiner, a store's trouble only as JOIN_FAILED.
  * @throws {PairingError} JOIN_MALFORMED, JOIN_PROOF_INVALID; TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_USED, INVITE_CLOSED;
  * JOIN_TIMEOUT, JOIN_BROKEN_OFF; JOIN_UNCONFIRMED when the joiner was enrolled but anything failed after that.
- * @throws {RefusalError} what the joiner refused with. @throws {TrustError} CSR_MALFORMED, CSR_BAD_SIGNATURE, BAD_KEY.
+ * @throws {PeerError} what the joiner refused with. @throws {TrustError} CSR_MALFORMED, CSR_BAD_SIGNATURE, BAD_KEY.
  * @throws {FedError} ABORTED, what `admit` and `enroll` throw, and the store's errors.
  */
 export async function acceptJoin(

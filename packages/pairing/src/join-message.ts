@@ -6,12 +6,16 @@ import {
   encodeUtf8,
   type FedError,
   type HubId,
+  isErrorCode,
   type Json,
+  PeerError,
   parseJson,
+  readErrorReport,
+  reportError,
   StoreError,
 } from "@fed/core";
 import { isHubId, sha256 } from "@fed/trust";
-import { PairingError, RefusalError } from "./errors.js";
+import { PairingError } from "./errors.js";
 
 /** A challenge and a pin, bytes. */
 const nonceBytes = 32;
@@ -21,11 +25,6 @@ export const maxWelcomeBytes = 24 * 1024 * 1024;
 
 const secretPattern = /^[a-z2-7]{26}$/;
 const namePattern = /^[a-z0-9][a-z0-9-]{0,31}$/;
-const codePattern = /^[A-Z][A-Z0-9_]{0,63}$/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: finding control characters is its purpose
-const controlCharacters = /[\u0000-\u001f\u007f-\u009f]/g;
-/** Longest text of a refusal, UTF-16 units. */
-const maxTextLength = 400;
 
 /** A message whose `t` is known and whose other members are still unchecked. */
 export interface JoinMessage {
@@ -155,36 +154,22 @@ export const doneMessage: JoinMessage = { t: "done" };
 /** Tells a stranger about `error`. What our store complains of is not for him. */
 export function refusedMessage(error: FedError): JoinMessage {
   const told =
-    error instanceof StoreError || !codePattern.test(error.code)
+    error instanceof StoreError || !isErrorCode(error.code)
       ? new PairingError({
           code: "JOIN_FAILED",
           message: "The other hub could not go on with the join.",
           hint: "See its log.",
         })
       : error;
-  return {
-    t: "refused",
-    code: told.code,
-    message: oneLine(told.message),
-    ...(told.hint !== undefined && { hint: oneLine(told.hint) }),
-    ...(told.retryable && { retryable: true }),
-  };
+  return { t: "refused", ...reportError(told) } as JoinMessage;
 }
 
 /** @throws {PairingError} JOIN_MALFORMED. */
-export function readRefused(message: JoinMessage): RefusalError {
+export function readRefused(message: JoinMessage): PeerError {
   checkMembers(message, ["t", "code", "message", "hint", "retryable"]);
-  const { code, message: text, hint, retryable } = message;
-  if (typeof code !== "string" || !codePattern.test(code)) throw malformed("A refusal has no code.");
-  if (typeof text !== "string" || (hint !== undefined && typeof hint !== "string")) {
-    throw malformed("A refusal has no text.");
-  }
-  return new RefusalError({
-    code,
-    message: oneLine(text),
-    ...(hint !== undefined && { hint: oneLine(hint) }),
-    retryable: retryable === true,
-  });
+  const report = readErrorReport(message);
+  if (!report) throw malformed("A refusal has no code or no text.");
+  return new PeerError(report);
 }
 
 /** What the joiner's first proof signs: this claim, in answer to this nonce. */
@@ -236,8 +221,4 @@ function bytesOf(value: Json | undefined, name: string, length?: number): Uint8A
 
 function checkMembers(message: object, known: readonly string[]): void {
   if (!Object.keys(message).every((name) => known.includes(name))) throw malformed("A message has unknown members.");
-}
-
-function oneLine(text: string): string {
-  return text.slice(0, maxTextLength).toWellFormed().replace(controlCharacters, " ");
 }

@@ -66,7 +66,7 @@ interface Meeting {
  * @throws {PairingError} TOKEN_MALFORMED; when no address leads on: PIN_MISMATCH or ISSUER_INVALID if another hub
  * answered at one, else ISSUER_UNREACHABLE; JOIN_MALFORMED, JOIN_TIMEOUT, JOIN_BROKEN_OFF; JOIN_UNCONFIRMED when
  * `accept` has kept the welcome but anything failed after that.
- * @throws {RefusalError} what the issuer refused with, e.g. TOKEN_USED. @throws {FedError} ABORTED, what `accept` throws.
+ * @throws {PeerError} what the issuer refused with, e.g. TOKEN_USED. @throws {FedError} ABORTED, what `accept` throws.
  */
 export async function join(tokenText: string, options: JoinOptions): Promise<string> {
   const token = parsePairingToken(tokenText);

@@ -85,7 +85,7 @@ describe("a join", () => {
     });
     const { text } = await world.invite();
     const refusal = await expectCode(world.join(text), "GUEST_REFUSED");
-    expect(refusal.name).toBe("RefusalError");
+    expect(refusal.name).toBe("PeerError");
     expect(refusal.message).toBe("Name [31m taken.");
     expect(refusal.hint).toBe("Another.");
     taken = false;

@@ -255,7 +255,7 @@ describe("join against hostile issuers", () => {
       await issuer.closed;
     })) as FedError;
     expect(error).toMatchObject({
-      name: "RefusalError",
+      name: "PeerError",
       code: "TOKEN_USED",
       message: "a b c",
       hint: "d e",

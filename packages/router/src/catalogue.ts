@@ -1,5 +1,5 @@
 /** Which apps there are: every hub is asked at once, and what is known by the deadline is returned. */
-import type { Clock, HubId, Json } from "@fed/core";
+import { type Clock, type HubId, type Json, oneLine } from "@fed/core";
 import type { Client } from "./call.js";
 import { createDeadline } from "./deadline.js";
 import { RemoteError } from "./errors.js";
@@ -7,7 +7,7 @@ import { limits } from "./limits.js";
 import type { Link } from "./link.js";
 import type { PeerPaths } from "./peer-paths.js";
 import type { Caller, LocalApp } from "./ports.js";
-import { isAppName, isObject, newCallId, printable, remoteProtocol } from "./wire.js";
+import { isAppName, isObject, newCallId, remoteProtocol } from "./wire.js";
 
 /** An app that the caller may call something of. */
 export interface CatalogueEntry {
@@ -183,12 +183,11 @@ function parseListing(value: unknown): ListedApp[] {
       throw remoteProtocol("The listing gives an app no known status.");
     }
     seen.add(app);
-    const title = printable(entry.title, limits.titleChars);
-    const description = printable(entry.description, limits.descriptionChars);
+    const { title, description } = entry;
     return {
       app,
-      ...(title === undefined ? {} : { title }),
-      ...(description === undefined ? {} : { description }),
+      ...(typeof title === "string" && { title: oneLine(title, limits.titleChars) }),
+      ...(typeof description === "string" && { description: oneLine(description, limits.descriptionChars) }),
       status,
     };
   });

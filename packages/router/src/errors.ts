@@ -1,5 +1,5 @@
 /** Errors of this package, and errors that another hub answered with. */
-import { FedError, type FedErrorInit, type HubId, isFedError, type Json } from "@fed/core";
+import { FedError, type FedErrorInit, type HubId, isFedError, type Json, PeerError } from "@fed/core";
 
 /** Codes of {@link RouterError}. */
 export type RouterErrorCode =
@@ -39,7 +39,7 @@ export class RouterError extends FedError<RouterErrorCode> {
 }
 
 /** What another hub answered instead of a result: its own code, so any SCREAMING_SNAKE_CASE string. */
-export class RemoteError extends FedError {
+export class RemoteError extends PeerError {
   /** The hub that answered. */
   readonly hub: HubId;
   /** The app that was called; undefined for a listing. */
@@ -47,7 +47,11 @@ export class RemoteError extends FedError {
   readonly details: ErrorDetails | undefined;
 
   constructor(
-    init: FedErrorInit<string> & { readonly hub: HubId; readonly app?: string; readonly details?: ErrorDetails },
+    init: FedErrorInit<string> & {
+      readonly hub: HubId;
+      readonly app?: string | undefined;
+      readonly details?: ErrorDetails | undefined;
+    },
   ) {
     super(init);
     this.hub = init.hub;
@@ -62,7 +66,7 @@ export function appError(cause: unknown): FedError {
   return new RouterError({ code: "APP_FAILED", message: "The app failed without a result.", cause });
 }
 
-/** The `details` of any error that has some. */
+/** The `details` of any error, or report of one, that has some. */
 export function detailsOf(error: unknown): ErrorDetails | undefined {
   const details = (error as { details?: unknown }).details;
   return typeof details === "object" && details !== null && !Array.isArray(details)

@@ -19,9 +19,9 @@ export const limits = {
   progressCount: 100_000,
   /** Progress notifications waiting for credit; further ones are dropped. */
   progressQueue: 256,
-  /** An error answer's parts, characters; details are bytes of JSON. */
-  errorMessageChars: 1024,
-  errorHintChars: 512,
+  /** An error answer's texts, characters. */
+  errorText: { message: 1024, hint: 512 },
+  /** An error answer's details, bytes of JSON. */
   errorDetailsBytes: 16 * 1024,
   /** A listing of one hub. */
   listBytes: 1024 * 1024,

@@ -19,6 +19,8 @@ import {
   type Json,
   parseJson,
   randomBytes,
+  readErrorReport,
+  reportError,
 } from "@fed/core";
 import { detailsOf, type ErrorDetails, RemoteError, RouterError } from "./errors.js";
 import { limits } from "./limits.js";
@@ -42,7 +44,6 @@ const appPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const idPattern = /^[A-Za-z0-9_-]{22}$/;
 /** Printable ASCII: no line feed, which ends a field of the digest. */
 const keyPattern = /^[\x20-\x7e]{1,128}$/;
-const codePattern = /^[A-Z][A-Z0-9_]{0,63}$/;
 
 /** Whether `text` can name an app. */
 export function isAppName(text: string): boolean {
@@ -164,13 +165,7 @@ export function encodeResult(result: unknown, revocationSize: number, maxBytes: 
 }
 
 export function encodeError(error: FedError, revocationSize: number): Uint8Array {
-  const value = {
-    code: codePattern.test(error.code) ? error.code : "INTERNAL",
-    message: error.message.slice(0, limits.errorMessageChars),
-    hint: error.hint?.slice(0, limits.errorHintChars),
-    retryable: error.retryable || undefined,
-    details: portableDetails(error),
-  };
+  const value = { ...reportError(error, limits.errorText), details: portableDetails(error) };
   return encodeFinal(kinds.error, revocationSize, encodeUtf8(JSON.stringify(value)));
 }
 
@@ -233,26 +228,9 @@ export function parseAnswer(message: Uint8Array, hub: HubId, app: string | undef
 
 function parseError(json: Uint8Array, hub: HubId, app: string | undefined): RemoteError {
   const value = parseRemote(json, 2 * limits.errorDetailsBytes);
-  if (!isObject(value) || typeof value.code !== "string" || !codePattern.test(value.code)) {
-    throw remoteProtocol("The peer sent an error without a code.");
-  }
-  const hint = printable(value.hint, limits.errorHintChars);
-  return new RemoteError({
-    code: value.code,
-    message: printable(value.message, limits.errorMessageChars) ?? "The other hub gave no reason.",
-    ...(hint === undefined ? {} : { hint }),
-    retryable: value.retryable === true,
-    ...(isObject(value.details) ? { details: value.details as ErrorDetails } : {}),
-    hub,
-    ...(app === undefined ? {} : { app }),
-  });
-}
-
-/** `value` as at most `maxChars` characters on one line; undefined unless it is a string. */
-export function printable(value: unknown, maxChars: number): string | undefined {
-  if (typeof value !== "string") return undefined;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out
-  return value.slice(0, maxChars).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, " ");
+  const report = readErrorReport(value, limits.errorText);
+  if (!report) throw remoteProtocol("The peer sent an error without a code.");
+  return new RemoteError({ ...report, details: detailsOf(value), hub, app });
 }
 
 export function remoteProtocol(message: string, cause?: unknown): RouterError {

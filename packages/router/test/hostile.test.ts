@@ -79,13 +79,11 @@ describe("answers of a lying peer", () => {
   });
 
   it("bring errors whose text is bounded and harmless to print", async () => {
-    answering(
-      errorAnswer({ code: "NO", message: `\u001b[2J${"m".repeat(5000)}`, hint: "h\n".repeat(2000), retryable: "yes" }),
-    );
+    answering(errorAnswer({ code: "NO", message: `\u001b[2J${"m".repeat(5000)}`, hint: "h\n".repeat(2000) }));
     const error = await expectCode(hub.router.call(target, { caller: hub.caller }), "NO");
     expect(error).toBeInstanceOf(RemoteError);
-    expect(error.message.length).toBe(limits.errorMessageChars);
-    expect(error.hint!.length).toBe(limits.errorHintChars);
+    expect(error.message.length).toBe(limits.errorText.message);
+    expect(error.hint!.length).toBe(limits.errorText.hint);
     expect(error.retryable).toBe(false);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: that there are none is the point
     expect(error.message + error.hint).not.toMatch(/[\u0000-\u001f]/);

@@ -4,13 +4,14 @@ import {
   type Connection,
   equalBytes,
   type FedError,
+  PeerError,
   randomBytes,
   type Session,
   type SessionHandler,
   systemClock,
   toFedError,
 } from "@fed/core";
-import { asSessionEnd, PeerError, protocolError, SessionError } from "./errors.js";
+import { asSessionEnd, protocolError, SessionError } from "./errors.js";
 import { encodeFrame, FLAG_CLOSE_SESSION, FRAME_GOAWAY, FRAME_RESUME, FrameReader, MAX_REASON_BYTES } from "./frame.js";
 import { resolveLimits, type SessionLimits } from "./limits.js";
 import { decodeReason, encodeReason } from "./reason.js";

@@ -22,12 +22,6 @@ export type SessionErrorCode =
 /** Thrown by `@fed/session`. */
 export class SessionError extends FedError<SessionErrorCode> {}
 
-/**
- * What the peer said when it reset a stream, stopped reading, or went away. The code is the peer's own word:
- * it may be any code, and it proves nothing about this side.
- */
-export class PeerError extends FedError<string> {}
-
 /** The peer broke a rule of the protocol: the session that raises it ends. */
 export function protocolError(message: string, cause?: unknown): SessionError {
   return new SessionError({

@@ -1,8 +1,8 @@
-import { type Connection, decodeBase64Url, encodeUtf8, type Session } from "@fed/core";
+import { type Connection, decodeBase64Url, encodeUtf8, PeerError, type Session } from "@fed/core";
 import { createTestClock, expectCode, readConnection } from "@fed/core/testing";
 import { describe, expect, it } from "vitest";
 import { encodeFrame, FLAG_CLOSE_SESSION, FRAME_GOAWAY, FRAME_OPEN, FRAME_RESUME, FrameReader } from "../src/frame.js";
-import { createSession, PeerError } from "../src/index.js";
+import { createSession } from "../src/index.js";
 import { resolveLimits } from "../src/limits.js";
 import { decodeResume, encodeResume } from "../src/resume.js";
 import { connectionPair, epochOf, noStreams, rawPeer, sessionPair } from "./fixture.js";

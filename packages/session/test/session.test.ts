@@ -1,4 +1,4 @@
-import { encodeUtf8, FedError, type Stream } from "@fed/core";
+import { encodeUtf8, FedError, PeerError, type Stream } from "@fed/core";
 import { createTestClock, expectCode } from "@fed/core/testing";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -18,7 +18,7 @@ import {
   readU32,
   readU64,
 } from "../src/frame.js";
-import { PeerError, SessionError } from "../src/index.js";
+import { SessionError } from "../src/index.js";
 import { decodeReason, encodeReason } from "../src/reason.js";
 import { type RawPeer, rawPeer, sessionPair } from "./fixture.js";
 

@@ -2,7 +2,16 @@
  * The one message each side sends after it has judged the other, before anything else. docs/spec/lan.md, "Verdict".
  * TLS 1.3 tells a client "connected" before the server has looked at its certificate; the verdict closes that gap.
  */
-import { concatBytes, encodeUtf8, FedError, parseJson } from "@fed/core";
+import {
+  concatBytes,
+  encodeUtf8,
+  type FedError,
+  type Json,
+  PeerError,
+  parseJson,
+  readErrorReport,
+  reportError,
+} from "@fed/core";
 import { LanError } from "./errors.js";
 
 /** Largest verdict, bytes. */
@@ -12,12 +21,11 @@ export const minMessageBytes = 1_024;
 
 const acceptType = 1;
 const refuseType = 2;
-const maxTextLength = 200;
 
 /** What the other side decided. */
 export type Verdict =
   | { readonly accepted: true; readonly maxMessageBytes: number }
-  | { readonly accepted: false; readonly error: FedError };
+  | { readonly accepted: false; readonly error: PeerError };
 
 /** `01 | u32 maxMessageBytes`: five bytes. */
 export function encodeAccept(maxMessageBytes: number): Uint8Array {
@@ -27,17 +35,19 @@ export function encodeAccept(maxMessageBytes: number): Uint8Array {
   return bytes;
 }
 
-/** `02 | JSON {code, message, hint?}`, texts cut so that it stays within {@link maxVerdictBytes}. */
+/** `02 | JSON {code, message, hint?, retryable?}`; texts that do not fit into {@link maxVerdictBytes} are left out. */
 export function encodeRefuse(error: FedError): Uint8Array {
-  const reason = { code: error.code, message: shorten(error.message), hint: error.hint && shorten(error.hint) };
-  const full = encodeUtf8(JSON.stringify(reason));
+  const report = reportError(error);
+  const full = encodeUtf8(JSON.stringify(report));
   const json =
-    full.length < maxVerdictBytes ? full : encodeUtf8(JSON.stringify({ code: error.code, message: "Refused." }));
+    full.length < maxVerdictBytes
+      ? full
+      : encodeUtf8(JSON.stringify({ ...report, message: "Refused.", hint: undefined }));
   return concatBytes(Uint8Array.of(refuseType), json);
 }
 
 /**
- * The verdict in `bytes`; a refusal becomes the FedError that the other side named.
+ * The verdict in `bytes`; a refusal becomes the error that the other side named.
  * @throws {LanError} HANDSHAKE_MALFORMED for anything else.
  */
 export function decodeVerdict(bytes: Uint8Array): Verdict {
@@ -50,27 +60,16 @@ export function decodeVerdict(bytes: Uint8Array): Verdict {
   return { accepted: false, error: parseRefusal(bytes.subarray(1)) };
 }
 
-function parseRefusal(json: Uint8Array): FedError {
-  let reason: unknown;
+function parseRefusal(json: Uint8Array): PeerError {
+  let value: Json;
   try {
-    reason = parseJson(json, { maxBytes: maxVerdictBytes, maxDepth: 1 });
+    value = parseJson(json, { maxBytes: maxVerdictBytes });
   } catch (cause) {
     throw malformed(cause);
   }
-  if (typeof reason !== "object" || reason === null) throw malformed();
-  const { code, message, hint } = reason as Record<string, unknown>;
-  if (typeof code !== "string" || !/^[A-Z][A-Z0-9_]{0,63}$/.test(code) || typeof message !== "string")
-    throw malformed();
-  return new FedError({
-    code,
-    message: `The other hub refused: ${shorten(message)}`,
-    ...(typeof hint === "string" ? { hint: shorten(hint) } : {}),
-  });
-}
-
-/** Bounded and without control characters, since it ends up in terminals. */
-function shorten(text: string): string {
-  return text.replace(/\p{C}/gu, " ").slice(0, maxTextLength);
+  const report = readErrorReport(value);
+  if (!report) throw malformed();
+  return new PeerError({ ...report, message: `The other hub refused: ${report.message}` });
 }
 
 function malformed(cause?: unknown): LanError {

@@ -1,5 +1,5 @@
 /** Why a handshake or a connection through a relay did not come about. docs/spec/relay.md §5. */
-import { CoreError, FedError } from "@fed/core";
+import { CoreError, type FedError, PeerError } from "@fed/core";
 import { RelayError } from "./errors.js";
 
 /** Why an UNKNOWN is answered. Not authenticated: it only ends waiting early. */
@@ -29,8 +29,8 @@ export function unknownError(reason: number | undefined, connected: boolean): Fe
 }
 
 /** The other hub refused with `code`, which is a code of its own. */
-export function refusedBy(code: string): FedError {
-  return new FedError({ code, message: `The other hub refused the connection: ${code}.` });
+export function refusedBy(code: string): PeerError {
+  return new PeerError({ code, message: `The other hub refused the connection: ${code}.` });
 }
 
 /** More handshakes than are answered. */

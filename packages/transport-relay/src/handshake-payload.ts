@@ -1,5 +1,5 @@
 /** What the two Noise messages carry. docs/spec/relay.md §5. Certificates, a timestamp and a boot id; never application data. */
-import { concatBytes, decodeUtf8, encodeUtf8, isFedError } from "@fed/core";
+import { concatBytes, decodeUtf8, encodeUtf8, isErrorCode, isFedError } from "@fed/core";
 import { RelayError } from "./errors.js";
 
 /** Largest payload of either message, bytes. */
@@ -24,8 +24,6 @@ export interface InitiatorHello {
 export type ResponderAnswer =
   | { readonly accepted: true; readonly bootId: Uint8Array; readonly chain: readonly Uint8Array[] }
   | { readonly accepted: false; readonly code: string };
-
-const codePattern = /^[A-Z][A-Z0-9_]{0,63}$/;
 
 /** @throws {RelayError} HANDSHAKE_MALFORMED when the chain is longer than a message may carry. */
 export function encodeInitiatorHello(hello: InitiatorHello): Uint8Array {
@@ -72,13 +70,13 @@ export function decodeResponderAnswer(bytes: Uint8Array): ResponderAnswer {
 export function decodeErrorCode(bytes: Uint8Array): string {
   if (bytes.length > 64) throw malformed();
   const code = decodeUtf8(bytes);
-  if (!codePattern.test(code)) throw malformed();
+  if (!isErrorCode(code)) throw malformed();
   return code;
 }
 
 /** The code to send for `error`. */
 export function encodeErrorCode(error: unknown): string {
-  return isFedError(error) && codePattern.test(error.code) ? error.code : "INTERNAL";
+  return isFedError(error) && isErrorCode(error.code) ? error.code : "INTERNAL";
 }
 
 function encodeChain(chain: readonly Uint8Array[]): Uint8Array {

@@ -6,7 +6,8 @@ import {
   CoreError,
   concatBytes,
   encodeUtf8,
-  FedError,
+  type FedError,
+  PeerError,
   type PeerIdentity,
   toFedError,
 } from "@fed/core";
@@ -348,9 +349,9 @@ export class RelayConnection implements Connection {
   }
 }
 
-function peerError(body: Uint8Array): FedError {
+function peerError(body: Uint8Array): PeerError {
   const code = decodeErrorCode(body);
-  return new FedError({ code, message: `The other side refused or ended the connection: ${code}.` });
+  return new PeerError({ code, message: `The other side refused or ended the connection: ${code}.` });
 }
 
 function closed(): CoreError {

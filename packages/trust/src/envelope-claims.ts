@@ -180,7 +180,7 @@ export function parseScope(text: string): readonly string[] {
 
 /** A refusal with one of the envelope's codes. */
 export function refusal(code: TrustErrorCode, message: string, hint?: string): TrustError {
-  return new TrustError({ code, message, ...(hint !== undefined && { hint }) });
+  return new TrustError({ code, message, hint });
 }
 
 function checkShape<T>(schema: z.ZodType<T>, payload: unknown, what: string): T {

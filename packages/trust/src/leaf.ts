@@ -198,7 +198,7 @@ function refused(code: TrustErrorCode, message: string, hint?: string, cause?: u
   return new TrustError({
     code,
     message,
-    ...(hint === undefined ? {} : { hint }),
+    hint,
     cause,
   });
 }

@@ -206,5 +206,5 @@ function decodeCas({ cas }: Manifest): Uint8Array[] {
 }
 
 function refused(code: TrustErrorCode, message: string, hint?: string, cause?: unknown): TrustError {
-  return new TrustError({ code, message, ...(hint === undefined ? {} : { hint }), cause });
+  return new TrustError({ code, message, hint, cause });
 }
