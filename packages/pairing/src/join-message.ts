@@ -7,6 +7,7 @@ import {
   type FedError,
   type HubId,
   isErrorCode,
+  isHubName,
   type Json,
   PeerError,
   parseJson,
@@ -24,7 +25,6 @@ const proofBytes = 64;
 export const maxWelcomeBytes = 24 * 1024 * 1024;
 
 const secretPattern = /^[a-z2-7]{26}$/;
-const namePattern = /^[a-z0-9][a-z0-9-]{0,31}$/;
 
 /** A message whose `t` is known and whose other members are still unchecked. */
 export interface JoinMessage {
@@ -90,7 +90,7 @@ export function readJoin(message: JoinMessage): { claim: JoinClaim; proof: Uint8
   checkMembers(message, ["t", "v", "secret", "pin", "hubId", "name", "csr", "noise", "proof"]);
   if (typeof secret !== "string" || !secretPattern.test(secret)) throw malformed("The secret is not of its form.");
   if (typeof hubId !== "string" || !isHubId(hubId)) throw malformed("The hub id is not of its form.");
-  if (typeof name !== "string" || !namePattern.test(name)) throw malformed("The hub's name is not of its form.");
+  if (typeof name !== "string" || !isHubName(name)) throw malformed("The hub's name is not of its form.");
   return {
     claim: {
       secret,

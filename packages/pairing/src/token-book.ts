@@ -8,6 +8,7 @@ import {
   decodeUtf8,
   encodeBase32,
   encodeUtf8,
+  isRoleName,
   parseJson,
   randomBytes,
   type Store,
@@ -23,7 +24,6 @@ const maxWrongGuesses = 20;
 const minTtlMs = 1_000;
 const maxTtlMs = 24 * 60 * 60_000;
 const maxRoles = 16;
-const rolePattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 /** How long an expired token is remembered, so that a late use is told apart from a guess. */
 const rememberMs = 24 * 60 * 60_000;
 
@@ -199,7 +199,7 @@ function keyOf(secret: string): StoreKey {
 
 function checkInvite(ttlMs: number, roles: readonly string[]): void {
   const goodTtl = Number.isInteger(ttlMs) && ttlMs >= minTtlMs && ttlMs <= maxTtlMs;
-  const goodRoles = roles.length <= maxRoles && roles.every((role) => rolePattern.test(role));
+  const goodRoles = roles.length <= maxRoles && roles.every(isRoleName);
   if (goodTtl && goodRoles && new Set(roles).size === roles.length) return;
   throw new PairingError({
     code: "INVITE_INVALID",

@@ -1,8 +1,9 @@
 /** What a caller says about a call. */
+import { isAppName } from "@fed/core";
 import { RouterError } from "./errors.js";
 import { limits } from "./limits.js";
 import type { Caller, Envelope } from "./ports.js";
-import { bodyTooLarge, encodeBody, isAppName, isIdempotencyKey } from "./wire.js";
+import { bodyTooLarge, encodeBody, isIdempotencyKey } from "./wire.js";
 
 /** What to call. */
 export type CallTarget = {

@@ -1,5 +1,5 @@
 /** Which apps there are: every hub is asked at once, and what is known by the deadline is returned. */
-import { type Clock, type HubId, type Json, oneLine } from "@fed/core";
+import { type Clock, type HubId, isAppName, type Json, oneLine } from "@fed/core";
 import type { Client } from "./call.js";
 import { createDeadline } from "./deadline.js";
 import { RemoteError } from "./errors.js";
@@ -7,7 +7,7 @@ import { limits } from "./limits.js";
 import type { Link } from "./link.js";
 import type { PeerPaths } from "./peer-paths.js";
 import type { Caller, LocalApp } from "./ports.js";
-import { isAppName, isObject, newCallId, remoteProtocol } from "./wire.js";
+import { isObject, newCallId, remoteProtocol } from "./wire.js";
 
 /** An app that the caller may call something of. */
 export interface CatalogueEntry {

@@ -16,6 +16,7 @@ import {
   encodeUtf8,
   type FedError,
   type HubId,
+  isAppName,
   type Json,
   parseJson,
   randomBytes,
@@ -40,15 +41,9 @@ export interface CallHeader {
   readonly idempotencyKey: string | undefined;
 }
 
-const appPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const idPattern = /^[A-Za-z0-9_-]{22}$/;
 /** Printable ASCII: no line feed, which ends a field of the digest. */
 const keyPattern = /^[\x20-\x7e]{1,128}$/;
-
-/** Whether `text` can name an app. */
-export function isAppName(text: string): boolean {
-  return appPattern.test(text);
-}
 
 /** Whether `text` can be an idempotency key: 1..128 printable ASCII characters. */
 export function isIdempotencyKey(text: string): boolean {

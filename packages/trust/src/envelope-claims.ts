@@ -1,5 +1,5 @@
 /** What the two tokens of an envelope say (docs/spec/envelope.md), and the rules each holds to by itself. */
-import { encodeBase64Url, encodeUtf8, type HubId } from "@fed/core";
+import { encodeBase64Url, encodeUtf8, type HubId, isRoleName } from "@fed/core";
 import { z } from "zod";
 import { isHubId } from "./cluster-name.js";
 import { TrustError, type TrustErrorCode } from "./errors.js";
@@ -77,12 +77,12 @@ const digest = z.string().regex(/^[A-Za-z0-9_-]{43}$/);
 const seconds = z.int().nonnegative();
 const scopeToken = "[\\x21\\x23-\\x5b\\x5d-\\x7e]{1,64}";
 const scope = z.string().regex(new RegExp(`^(?:${scopeToken}(?: ${scopeToken}){0,31})?$`));
-const role = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/);
+const role = z.string().refine(isRoleName);
 
 const originClaims: z.ZodType<OriginClaims> = z.strictObject({
   iss: hub,
   sub: z.string().max(91),
-  aud: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/),
+  aud: z.string().refine(isRoleName),
   txn: random128,
   iat: seconds,
   exp: seconds,

@@ -1,5 +1,14 @@
 /** The manifest's fields and what each may hold; which manifest follows which is `manifest.ts`. */
-import { canonicalJson, decodeBase64Url, equalBytes, type HubId, type Json, parseJson } from "@fed/core";
+import {
+  canonicalJson,
+  decodeBase64Url,
+  equalBytes,
+  type HubId,
+  isHubName,
+  isRoleName,
+  type Json,
+  parseJson,
+} from "@fed/core";
 import { z } from "zod";
 import { isHubId } from "./cluster-name.js";
 import { TrustError } from "./errors.js";
@@ -83,8 +92,8 @@ export const manifestLimits = {
 const base64url = (bytes: number) =>
   z.string().refine((text) => decodedLength(text) === bytes, `must be base64url of ${bytes} bytes`);
 const seconds = z.int().min(0).max(253_402_300_799);
-const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/);
-const role = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/);
+const name = z.string().refine(isHubName);
+const role = z.string().refine(isRoleName);
 const noControl = /^[^\p{Cc}\p{Cf}\p{Cs}]{1,64}$/u;
 
 const schema = z.strictObject({

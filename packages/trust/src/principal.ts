@@ -1,9 +1,7 @@
 /** Operators by name: `<name>@<hubId>`, a name that means something only together with the home hub that vouches for it. */
-import type { HubId } from "@fed/core";
+import { type HubId, isRoleName } from "@fed/core";
 import { isHubId } from "./cluster-name.js";
 import { TrustError } from "./errors.js";
-
-const namePattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
 /** An operator of a hub. */
 export interface Principal {
@@ -32,7 +30,7 @@ export function formatPrincipal(principal: Principal): string {
 }
 
 function checked(principal: Principal): Principal {
-  if (namePattern.test(principal.name) && isHubId(principal.hubId)) return principal;
+  if (isRoleName(principal.name) && isHubId(principal.hubId)) return principal;
   throw new TrustError({
     code: "PRINCIPAL_MALFORMED",
     message: "Not an operator's name of the form <name>@<hubId>.",

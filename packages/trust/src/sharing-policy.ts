@@ -2,7 +2,7 @@
  * The sharing policy of one hub: which of its apps callers from elsewhere may list and call, decided by the hub that owns
  * the app. Default deny; a deny rule wins; the order of rules never matters; what a request does not say counts against it.
  */
-import type { HubId } from "@fed/core";
+import { type HubId, isAppName, isRoleName } from "@fed/core";
 import { z } from "zod";
 import { isHubId } from "./cluster-name.js";
 import { TrustError } from "./errors.js";
@@ -83,7 +83,7 @@ export interface Decision {
 
 const maxApps = 256;
 const maxEntries = 64;
-const word = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/);
+const word = z.string().refine(isRoleName);
 const entries = <T extends z.ZodType>(entry: T) => z.array(entry).min(1).max(maxEntries);
 const hubId = z.string().refine(isHubId);
 const toolPattern = z.string().regex(/^(?=.)[\x21-\x29\x2b-\x7e]{0,128}\*?$/);
@@ -106,7 +106,7 @@ const allowRule = rule.refine((value) => value.roles || value.principals || valu
 
 const apps = z
   .record(
-    z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/),
+    z.string().refine(isAppName),
     z.strictObject({
       share: z.union([z.literal("LocalOnly"), z.literal("Cluster"), entries(allowRule)]),
       deny: entries(rule).optional(),
