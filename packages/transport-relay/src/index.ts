@@ -1,15 +1,7 @@
-export {
-  type CapabilityClaims,
-  type RelayClass,
-  seedSigner,
-  signCapabilityToken,
-  type TokenCheck,
-  verifyCapabilityToken,
-} from "./capability-token.js";
+export type { RelayClass } from "./capability-token.js";
 export { closeCode } from "./close-code.js";
 export { RelayError, type RelayErrorCode } from "./errors.js";
 export { decodeFrame, encodeFrame, type Frame, keepalive, maxFrameBytes } from "./frame.js";
-export { formatGuestAddress, type GuestAddress, parseGuestAddress } from "./guest-address.js";
 export { createRelayGuestDial, type RelayGuestDialOptions } from "./guest-dial.js";
 export type { RekeyLimits } from "./key-renewal.js";
 export { generateNoiseKeyPair, type NoiseKeyPair, noiseKeyPairFromSecret } from "./noise.js";
@@ -28,7 +20,6 @@ export {
   parseAdmissionKey,
   type RelayKeys,
   routeOf,
-  routesOf,
 } from "./relay-keys.js";
 export { defaultRelayLimits, type RelayLimits } from "./relay-limits.js";
 export type { RelayState } from "./relay-link.js";

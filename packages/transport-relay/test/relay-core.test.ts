@@ -1,10 +1,9 @@
 import { concatBytes, encodeBase64Url, encodeUtf8, randomBytes } from "@fed/core";
 import { createTestClock, type TestClock } from "@fed/core/testing";
 import { expect, test } from "vitest";
-import { challengeInput } from "../src/capability-token.js";
+import { type CapabilityClaims, challengeInput, seedSigner, signCapabilityToken } from "../src/capability-token.js";
 import { ed25519PublicKey } from "../src/ed25519-node.js";
 import {
-  type CapabilityClaims,
   closeCode,
   createRelayCore,
   decodeFrame,
@@ -16,8 +15,6 @@ import {
   type RelayKeys,
   type RelayLimits,
   type RelaySocket,
-  seedSigner,
-  signCapabilityToken,
 } from "../src/index.js";
 
 const origin = "wss://relay.test";

@@ -22,22 +22,14 @@ export {
 export { TrustError, type TrustErrorCode } from "./errors.js";
 export { type HopStatement, signHop } from "./hop.js";
 export {
-  type CompactLimits,
   type GeneralDemands,
   type GeneralJws,
-  type JsonObject,
-  type JwsHeader,
   maxSignatures,
-  type ParsedJws,
-  parseCompact,
-  signCompact,
   signGeneral,
   type VerifiedGeneral,
-  verifyCompact,
   verifyGeneral,
 } from "./jws.js";
 export {
-  assertPublicKey,
   createSigner,
   encodePrivateKeyPem,
   encodeSpki,

@@ -8,7 +8,8 @@ import { expectCode } from "@fed/core/testing";
 import fc from "fast-check";
 import { compactVerify, type GeneralJWSInput, generalVerify } from "jose";
 import { describe, expect, it } from "vitest";
-import { keyId, parseCompact, signCompact, signGeneral, verifyCompact, verifyGeneral } from "../src/index.js";
+import { keyId } from "../src/index.js";
+import { parseCompact, signCompact, signGeneral, verifyCompact, verifyGeneral } from "../src/jws.js";
 import { testKey } from "./certificate-world.js";
 
 const [a, b, c] = [testKey("a"), testKey("b"), testKey("c")];
