@@ -105,11 +105,12 @@ describe("STOP", () => {
 });
 
 describe("memory", () => {
-  it("a small message that waits does not keep its transport message alive", async () => {
+  it("a small header or message that waits does not keep its transport message alive", async () => {
     const served: Stream[] = [];
     const peer = await rawPeer({ handler: { stream: (stream) => void served.push(stream) } });
-    peer.send(open(1), data(1, 10), open(3), data(3, 16_000));
+    peer.send(open(1), data(1, 10), encodeFrame(FRAME_OPEN, 1, 3, new Uint8Array(5)), data(3, 16_000));
     await pingThrough(peer);
+    expect(served[1]!.header.buffer.byteLength).toBe(5);
     expect((await served[0]!.receive())!.buffer.byteLength).toBe(10);
     expect((await served[1]!.receive())!.length).toBe(16_000);
   });
