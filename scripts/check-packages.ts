@@ -1,8 +1,8 @@
 /**
- * What a package must be before anybody installs it: only allowed imports, well-formed for every resolver, free of Node
- * where it says so, and installable from its packed form.
+ * What a package must be before anybody installs it: only allowed imports, every error code explained, well-formed for
+ * every resolver, free of Node where it says so, and installable from its packed form.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
@@ -63,6 +63,22 @@ async function checkUniversal({ path, directory }: Workspace): Promise<void> {
   }
 }
 
+/** The README says what every code of the room means, and no code is declared that nothing throws. */
+function checkCodes({ path, directory }: Workspace): void {
+  const errors = join(directory, "src/errors.ts");
+  const union = /export type \w+ErrorCode =([^;]+);/.exec(readFileSync(errors, "utf8"))?.[1];
+  if (union === undefined) return void failures.push(`${path}: src/errors.ts declares no union of codes`);
+  const readme = readFileSync(join(directory, "README.md"), "utf8");
+  const sources = readdirSync(join(directory, "src"), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts"))
+    .map((name) => readFileSync(join(directory, "src", name), "utf8"))
+    .join("\n");
+  for (const [quoted, code] of union.matchAll(/"([A-Z0-9_]+)"/g)) {
+    expect(readme.includes(`\`${code}\``), `${path}: README.md does not explain ${code}`);
+    expect(sources.split(quoted).length > 2, `${path}: nothing throws ${code}`);
+  }
+}
+
 async function checkPublint({ path, directory }: Workspace): Promise<void> {
   const { messages, pkg } = await publint({ pkgDir: directory, strict: true, pack: false });
   for (const message of messages)
@@ -95,6 +111,7 @@ async function checkInstall(tarballs: ReadonlyMap<string, string>, folder: strin
 }
 
 for (const room of rooms) checkArrows(room);
+for (const room of rooms) checkCodes(room);
 for (const workspace of published) checkManifest(workspace);
 for (const name of universal) await checkUniversal(rooms.find(({ path }) => path === `packages/${name}`)!);
 for (const workspace of published) await checkPublint(workspace);
