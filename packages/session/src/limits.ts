@@ -28,7 +28,7 @@ export interface SessionLimits {
 }
 
 /** The defaults of {@link SessionLimits}. */
-export const DEFAULT_LIMITS: SessionLimits = {
+export const defaultSessionLimits: SessionLimits = {
   streamCreditBytes: 256 * 1024,
   sessionCreditBytes: 1024 * 1024,
   maxMessageBytes: 4 * 1024 * 1024,
@@ -50,7 +50,7 @@ export const MIN_CREDIT_BYTES = 16 * 1024;
  * @throws {SessionError} INVALID_OPTION when a value is no positive 31-bit integer or the credits contradict each other.
  */
 export function resolveLimits(overrides: Partial<SessionLimits> = {}): SessionLimits {
-  const limits = { ...DEFAULT_LIMITS, ...overrides };
+  const limits = { ...defaultSessionLimits, ...overrides };
   for (const [name, value] of Object.entries(limits)) {
     if (!Number.isInteger(value) || value < 1 || value > 0x7fffffff) {
       throw new SessionError({
