@@ -233,6 +233,17 @@ test("a destination that does not acknowledge holds at most its credit, and is c
   expect(relay.core.stats().outstandingBytes).toBe(0);
 });
 
+test("a reader that had nothing to read is not stuck, however long that was", async () => {
+  const relay = createRelay();
+  const sender = new Client(relay).join();
+  const reader = new Client(relay).join();
+  await relay.clock.advance(60_000);
+  for (let i = 0; i < 17; i++) sender.say({ type: "send", route: reader.route, payload: new Uint8Array(64 * 1024) });
+  expect(reader.count("recv")).toBe(16);
+  expect(sender.last("reset")).toMatchObject({ route: reader.route, reason: 1 });
+  expect(reader.closedWith).toBeUndefined();
+});
+
 test("acknowledging what was never sent ends the socket", () => {
   const relay = createRelay();
   const client = new Client(relay).join();
