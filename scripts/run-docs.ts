@@ -13,7 +13,7 @@ import { run } from "./steps.ts";
 import { root, workspacesIn } from "./workspace.ts";
 
 const ciItself = /^npx --yes pnpm@12 (demo|test)$/;
-const installLine = /^npm install( (@fed\/)?[a-z-]+)+$/;
+const installLine = /^npm install( (@[a-z-]+\/)?[a-z-]+)+$/;
 
 interface Fence {
   readonly language: string;
