@@ -105,6 +105,7 @@ test("two hubs of a cluster are admitted, hear of each other and exchange frames
   expect(a.last("peer")).toMatchObject({ route: b.route, present: false });
   a.say({ type: "send", route: b.route, payload: Uint8Array.of(1) });
   expect(a.last("noRoute").route).toEqual(b.route);
+  expect(relay.core.stats()).toMatchObject({ forwardedFrames: 1, forwardedBytes: 2, droppedFrames: 1 });
 });
 
 test.each<[string, string, Parameters<Client["join"]>[0], number?]>([
