@@ -8,6 +8,7 @@ const cli = join(dirname(require.resolve("@fed/cli/package.json")), "dist/cli.js
 
 /** Everything still running, so that nothing is left behind however the demo ends. */
 const running = new Set<ChildProcess>();
+let stopping = false;
 
 /** What a finished command printed, and how it ended. */
 export interface Ended {
@@ -17,6 +18,7 @@ export interface Ended {
 }
 
 function start(args: readonly string[]): ChildProcess {
+  if (stopping) throw new Error("The demo is coming to its end.");
   const child = spawn(process.execPath, [cli, ...args], { stdio: ["ignore", "pipe", "pipe"] });
   running.add(child);
   child.once("exit", () => running.delete(child));
@@ -69,6 +71,7 @@ export async function fedUp<T>(dir: string, ...args: readonly string[]): Promise
 
 /** Ends every process that was started here. */
 export async function stopAll(): Promise<void> {
+  stopping = true;
   await Promise.all([...running].map(stop));
 }
 
