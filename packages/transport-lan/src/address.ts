@@ -50,7 +50,21 @@ export function inSubnet(address: string, network: string, prefixLength: number)
   const family = isIP(network);
   if (family === 0 || isIP(address) !== family) return false;
   const type = family === 4 ? "ipv4" : "ipv6";
-  const block = new BlockList();
-  block.addSubnet(network, prefixLength, type);
-  return block.check(address, type);
+  return blockOf(network, prefixLength, type).check(address, type);
+}
+
+/** Making a block list costs far more than asking it, and this machine's networks are few. */
+const blocks = new Map<string, BlockList>();
+const maxBlocks = 256;
+
+function blockOf(network: string, prefixLength: number, type: "ipv4" | "ipv6"): BlockList {
+  const key = `${network}/${prefixLength}`;
+  let block = blocks.get(key);
+  if (!block) {
+    block = new BlockList();
+    block.addSubnet(network, prefixLength, type);
+    if (blocks.size >= maxBlocks) blocks.clear();
+    blocks.set(key, block);
+  }
+  return block;
 }

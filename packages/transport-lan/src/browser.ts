@@ -63,6 +63,17 @@ interface Instance {
   publishedBootId?: string;
 }
 
+/** An address record that was read. */
+interface AddressRecord {
+  readonly type: string;
+  readonly address: string;
+  /** Withdrawn. */
+  readonly gone: boolean;
+  readonly flush: boolean;
+  /** Reached directly over the interface it was heard on. */
+  readonly onLink: boolean;
+}
+
 export function createBrowser(options: BrowserOptions): Browser {
   const { clock } = options;
   const instances = new Map<string, Instance>();
@@ -151,20 +162,17 @@ export function createBrowser(options: BrowserOptions): Browser {
     return foreign;
   }
 
-  function readAddresses(instance: Instance, records: readonly DnsRecord[]): void {
-    const host = instance.service?.host;
-    if (host === undefined) return;
+  function readAddresses(instance: Instance, records: readonly AddressRecord[]): void {
     const flushed = new Set<string>();
-    for (const { name, type, ttl, flush, data } of records) {
-      if (!isAddress({ type }) || typeof data !== "string" || !sameName(name, host)) continue;
+    for (const { type, address, gone, flush, onLink } of records) {
       if (flush && !flushed.has(type)) {
         flushed.add(type);
         instance.addresses.delete(type);
       }
       const known = instance.addresses.get(type) ?? new Set();
       instance.addresses.set(type, known);
-      if (ttl === 0) known.delete(data);
-      else if (known.size < maxAddressesPerInstance && isOnLink(instance.link, data)) known.add(data);
+      if (gone) known.delete(address);
+      else if (known.size < maxAddressesPerInstance && onLink) known.add(address);
     }
   }
 
@@ -184,13 +192,13 @@ export function createBrowser(options: BrowserOptions): Browser {
       const records = [...message.answers, ...message.additionals].slice(0, maxRecordsPerMessage);
       const touched = readInstances(link, records);
       // Addresses may change without the service record being repeated.
-      const hosts = new Set(records.filter(isAddress).map(({ name }) => name.toLowerCase()));
+      const hosts = addressesByHost(link, records);
       for (const instance of hosts.size > 0 ? instances.values() : []) {
         if (instance.link.name === link.name && hosts.has(instance.service?.host ?? "")) touched.add(instance);
       }
       const missing: DnsQuestion[] = [];
       for (const instance of touched) {
-        readAddresses(instance, records);
+        readAddresses(instance, hosts.get(instance.service?.host ?? "") ?? []);
         update(instance);
         missing.push(...questionsFor(instance));
       }
@@ -238,8 +246,19 @@ export function createBrowser(options: BrowserOptions): Browser {
   };
 }
 
-function isAddress({ type }: Pick<DnsRecord, "type">): boolean {
-  return type === "A" || type === "AAAA";
+/** The address records of one message by host. Each is judged once, however many instances name its host. */
+function addressesByHost(link: NetworkLink, records: readonly DnsRecord[]): Map<string, AddressRecord[]> {
+  const hosts = new Map<string, AddressRecord[]>();
+  for (const { name, type, ttl, flush, data } of records) {
+    if ((type !== "A" && type !== "AAAA") || typeof data !== "string") continue;
+    const host = name.toLowerCase();
+    const gone = ttl === 0;
+    const record = { type, address: data, gone, flush: flush === true, onLink: !gone && isOnLink(link, data) };
+    const known = hosts.get(host);
+    if (known) known.push(record);
+    else hosts.set(host, [record]);
+  }
+  return hosts;
 }
 
 function keyOf(linkName: string, label: string): string {

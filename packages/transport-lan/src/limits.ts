@@ -12,6 +12,8 @@ export interface LanLimits {
   readonly maxPendingPerSource: number;
   /** Sockets accepted per second, also the burst. Default 64. */
   readonly maxAcceptsPerSecond: number;
+  /** The same per source address, loopback apart. Default 16. */
+  readonly maxAcceptsPerSourcePerSecond: number;
   /** Guests connected at once. Default 4. */
   readonly maxGuests: number;
   /** A guest's connection is ended after this. Default 60 s. */
@@ -30,6 +32,7 @@ export const defaultLimits: LanLimits = {
   maxPending: 32,
   maxPendingPerSource: 4,
   maxAcceptsPerSecond: 64,
+  maxAcceptsPerSourcePerSecond: 16,
   maxGuests: 4,
   guestLifetimeMs: 60_000,
   sendHighWaterBytes: 1_048_576,

@@ -79,7 +79,8 @@ export function createMdnsLink(options: MdnsLinkOptions): MdnsLink {
       self.ask();
     },
     message(message, from) {
-      if (!packets.take() || !isOnLink(link, family, from)) return;
+      // Nobody is reached at port 0: answering there is an exception in dgram, where nothing catches it.
+      if (!packets.take() || from.port === 0 || !isOnLink(link, family, from)) return;
       if (message.type === "query") answer(message, from);
       else if (options.isBrowsing() && from.port === mdnsPort) followUp(browser.heard(link, message));
     },

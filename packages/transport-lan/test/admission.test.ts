@@ -33,4 +33,14 @@ describe("createAdmission", () => {
     await expectCode(() => admission.admit("192.0.2.1"), "TOO_MANY_CONNECTIONS");
     expect(clock.monotonicMs()).toBe(500);
   });
+
+  it("takes 16 a second from one source, so that the fastest cannot keep the others out", async () => {
+    const clock = createTestClock();
+    const admission = createAdmission(clock, defaultLimits);
+    for (let i = 0; i < 16; i++) admission.admit("192.0.2.1")();
+    for (let i = 0; i < 1_000; i++) await expectCode(() => admission.admit("192.0.2.1"), "TOO_MANY_CONNECTIONS");
+    for (let i = 2; i < 50; i++) admission.admit(`192.0.2.${i}`)();
+    await clock.advance(1_000);
+    admission.admit("192.0.2.1")();
+  });
 });

@@ -1,6 +1,7 @@
+import { BlockList } from "node:net";
 import type { Candidate } from "@fed/core";
 import { createTestClock, type TestClock } from "@fed/core/testing";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { createLanDiscovery, type LanDiscovery } from "../src/discovery.js";
 import { announcementRecords, type DnsMessage, serviceType } from "../src/dns-records.js";
 import type { NetworkLink } from "../src/interfaces.js";
@@ -264,6 +265,31 @@ describe("what is not believed", () => {
     expect(a.news().length).toBe(255);
   });
 
+  it("many instances of one host cost one look at each of its addresses", async () => {
+    const a = node(1);
+    watch(a);
+    await clock.advance(100);
+    const hostOf = (over: object) => ({ ...announcement(3, over), addresses: [] });
+    for (let i = 0; i < 256; i++) {
+      const { service } = announcementRecords(hostOf({ instance: `flood-${i}` }));
+      const data = { ...(service.data as object), target: "one.local" };
+      network.inject({ type: "response", questions: [], answers: [{ ...service, data }], additionals: [] }, source(3));
+      await clock.advance(20);
+    }
+    const check = vi.spyOn(BlockList.prototype, "check");
+    const answers = Array.from({ length: 128 }, (_, i) => ({
+      name: "one.local",
+      type: "A",
+      ttl: 120,
+      data: `198.51.100.${i}`,
+    }));
+    network.inject({ type: "response", questions: [], answers, additionals: [] }, source(3));
+    await clock.advance(10);
+    expect(check.mock.calls.length).toBeGreaterThanOrEqual(128);
+    expect(check.mock.calls.length).toBeLessThan(256);
+    check.mockRestore();
+  });
+
   it("a storm of packets is cut to 100 a second", async () => {
     const a = node(1);
     a.discovery.advertise(any);
@@ -321,6 +347,13 @@ describe("answering", () => {
     expect(network.take().length).toBe(0);
     await clock.advance(300);
     expect(network.take().length).toBe(1);
+  });
+
+  it("nobody is answered at port 0, which dgram throws at", async () => {
+    await quiet();
+    network.inject(ask(serviceType, "PTR"), { address: "192.0.2.9", port: 0 });
+    await clock.advance(200);
+    expect(network.take()).toEqual([]);
   });
 
   it("who knows us already gets no answer", async () => {
