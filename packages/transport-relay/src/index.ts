@@ -1,3 +1,4 @@
+export type { RelayAdmission } from "./admission.js";
 export type { RelayClass } from "./capability-token.js";
 export { closeCode } from "./close-code.js";
 export { RelayError, type RelayErrorCode } from "./errors.js";
@@ -7,7 +8,6 @@ export type { RekeyLimits } from "./key-renewal.js";
 export { generateNoiseKeyPair, type NoiseKeyPair, noiseKeyPairFromSecret } from "./noise.js";
 export {
   createRelayCore,
-  type RelayAdmission,
   type RelayCore,
   type RelayCoreOptions,
   type RelaySocket,

@@ -1,21 +1,12 @@
 /**
- * The relay itself, without any socket: admission, clusters, forwarding, hop credit and rates. docs/spec/relay.md §2-§4.
+ * The relay itself, without any socket: clusters, forwarding, hop credit and rates. docs/spec/relay.md §2-§4.
  *
  * A host (Node, a Durable Object) feeds it sockets and messages. Forwarding is synchronous, so order is kept. A timer runs
  * only while a socket awaits admission; an idle relay may be put to sleep and rebuilt with `restore`.
  */
 
-import {
-  type Clock,
-  decodeBase64Url,
-  encodeBase64Url,
-  isFedError,
-  randomBytes,
-  systemClock,
-  type Timer,
-} from "@fed/core";
-import { verifyEd25519 } from "#relay-ed25519";
-import { type CapabilityClaims, challengeInput, type RelayClass, verifyCapabilityToken } from "./capability-token.js";
+import { type Clock, decodeBase64Url, encodeBase64Url, isFedError, systemClock } from "@fed/core";
+import { createAdmissions, type RelayAdmission } from "./admission.js";
 import { closeCode, formatCloseReason } from "./close-code.js";
 import { RelayError, type RelayErrorCode } from "./errors.js";
 import { decodeFrame, encodeFrame, type Frame, resetReason } from "./frame.js";
@@ -30,16 +21,6 @@ export interface RelaySocket {
   readonly bufferedBytes?: number;
   /** Called when the socket is admitted: what `restore` needs after the host was put to sleep. */
   admitted?(admission: RelayAdmission): void;
-}
-
-/** What a relay remembers of an admitted socket; small JSON. */
-export interface RelayAdmission {
-  readonly tag: string;
-  /** base64url of the 16-byte route id. */
-  readonly route: string;
-  readonly class: RelayClass;
-  /** Unix seconds. */
-  readonly expires: number;
 }
 
 /** Options of {@link createRelayCore}. */
@@ -83,12 +64,6 @@ export interface RelayCore {
   stats(): RelayStats;
 }
 
-interface Awaiting {
-  readonly timer: Timer;
-  claims?: CapabilityClaims;
-  challenge?: Uint8Array;
-}
-
 interface Peer {
   readonly socket: RelaySocket;
   readonly admission: RelayAdmission;
@@ -115,7 +90,12 @@ interface Cluster {
 export function createRelayCore(options: RelayCoreOptions): RelayCore {
   const clock = options.clock ?? systemClock;
   const limits: RelayLimits = { ...defaultRelayLimits, ...options.limits };
-  const awaiting = new Map<RelaySocket, Awaiting>();
+  const admissions = createAdmissions<RelaySocket>({
+    admissionKeys: () => options.admissionKeys(),
+    origin: options.origin,
+    clock,
+    timeoutMs: limits.admissionTimeoutMs,
+  });
   const admitted = new Map<RelaySocket, Peer>();
   const clusters = new Map<string, Cluster>();
   const counts = { forwardedFrames: 0, forwardedBytes: 0, refusedAdmissions: 0, droppedFrames: 0 };
@@ -126,8 +106,7 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
   }
 
   function forget(socket: RelaySocket): void {
-    awaiting.get(socket)?.timer.cancel();
-    awaiting.delete(socket);
+    admissions.forget(socket);
     const peer = admitted.get(socket);
     if (peer === undefined) return;
     admitted.delete(socket);
@@ -159,36 +138,6 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
       clusters.set(tag, cluster);
     }
     return cluster;
-  }
-
-  function admissionMessage(socket: RelaySocket, state: Awaiting, bytes: Uint8Array): void {
-    const frame = decodeFrame(bytes);
-    if (frame.type === "hello" && state.claims === undefined) {
-      state.claims = verifyCapabilityToken(frame.token, {
-        admissionKeys: options.admissionKeys(),
-        origin: options.origin,
-        atMs: clock.nowMs(),
-      });
-      state.challenge = randomBytes(32);
-      socket.send(encodeFrame({ type: "challenge", challenge: state.challenge }));
-      return;
-    }
-    const { claims, challenge } = state;
-    if (frame.type !== "proof" || claims === undefined || challenge === undefined) {
-      throw new RelayError({ code: "PROTOCOL_ERROR", message: "Not admitted yet." });
-    }
-    const input = challengeInput(options.origin, claims.tag, claims.route, challenge);
-    if (!verifyEd25519(claims.holderKey, frame.signature, input)) {
-      throw new RelayError({
-        code: "ADMISSION_REFUSED",
-        message: "The challenge was not answered by the token's key.",
-      });
-    }
-    state.timer.cancel();
-    awaiting.delete(socket);
-    const { tag, route, expires } = claims;
-    const admission = { tag, route: encodeBase64Url(route), class: claims.class, expires };
-    if (enter(socket, admission, false)) socket.admitted?.(admission);
   }
 
   /** Puts an admitted socket into its cluster; false when the cluster is full. */
@@ -320,28 +269,28 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
 
   return {
     open(socket) {
-      if (awaiting.size >= limits.maxAwaiting) {
+      if (admissions.size >= limits.maxAwaiting) {
         end(socket, closeCode.full, "RELAY_FULL", 5);
         return;
       }
-      const timer = clock.setTimer(limits.admissionTimeoutMs, () => {
+      admissions.open(socket, () => {
         counts.refusedAdmissions++;
         end(socket, closeCode.admissionTimeout, "ADMISSION_TIMEOUT");
       });
-      awaiting.set(socket, { timer });
     },
     restore(socket, admission) {
       enter(socket, admission, true);
     },
     message(socket, bytes) {
-      const state = awaiting.get(socket);
+      const isWaiting = admissions.has(socket);
       const peer = admitted.get(socket);
       try {
-        if (state !== undefined) admissionMessage(socket, state, bytes);
+        const admission = isWaiting ? admissions.message(socket, bytes) : undefined;
+        if (admission !== undefined && enter(socket, admission, false)) socket.admitted?.(admission);
         else if (peer !== undefined) peerMessage(peer, bytes);
       } catch (error) {
         const code = isFedError(error) ? (error.code as RelayErrorCode) : "PROTOCOL_ERROR";
-        if (state !== undefined) counts.refusedAdmissions++;
+        if (isWaiting) counts.refusedAdmissions++;
         if (code === "FRAME_TOO_LARGE") end(socket, closeCode.tooLarge, code, 60);
         else if (code === "FRAME_MALFORMED" || code === "PROTOCOL_ERROR") end(socket, closeCode.malformed, code, 60);
         else end(socket, closeCode.notAdmitted, code, 10);
@@ -353,7 +302,7 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
         const reconnectInMs = Math.floor(Math.random() * withinMs);
         socket.send(encodeFrame({ type: "restarting", reconnectInMs, tryForMs }));
       }
-      for (const socket of [...admitted.keys(), ...awaiting.keys()]) {
+      for (const socket of [...admitted.keys(), ...admissions.sockets()]) {
         end(socket, closeCode.restarting, "RELAY_RESTARTING");
       }
     },
@@ -370,7 +319,7 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
         if (peer.admission.class === "guest") guests++;
       }
       const hubs = admitted.size - guests;
-      return { awaiting: awaiting.size, clusters: clusters.size, hubs, guests, outstandingBytes, ...counts };
+      return { awaiting: admissions.size, clusters: clusters.size, hubs, guests, outstandingBytes, ...counts };
     },
   };
 }
