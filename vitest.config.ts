@@ -18,9 +18,29 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ["packages/*/test/**/*.test.ts", "apps/*/test/**/*.test.ts"],
     testTimeout: 20_000,
     expect: { poll: { timeout: 10_000 } },
     env: { FED_VECTORS: process.env.FED_VECTORS ?? fileURLToPath(new URL("../shared/vectors", import.meta.url)) },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "rooms",
+          include: ["packages/*/test/**/*.test.ts", "apps/*/test/**/*.test.ts"],
+          exclude: ["apps/hub/**"],
+        },
+      },
+      // The command is tested as it is shipped, so it is built first.
+      {
+        extends: true,
+        test: {
+          name: "fed",
+          include: ["apps/hub/test/**/*.test.ts"],
+          globalSetup: "apps/hub/test/build.ts",
+          isolate: false,
+          testTimeout: 40_000,
+        },
+      },
+    ],
   },
 });

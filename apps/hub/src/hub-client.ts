@@ -1,12 +1,15 @@
 /** How a command reaches its hub: over the loopback API while it runs, or in this process on its state directory while it is stopped. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { FedError } from "@fed/core";
+import { setTimeout } from "node:timers/promises";
+import { FedError, isFedError } from "@fed/core";
 import type { Hub, RunFile } from "@fed/hub";
 import { CliError } from "./output.js";
 
 /** How long a hub that is there may take to say so. */
 const answerMs = 5_000;
+/** How long a directory may be locked by others. */
+const lockedMs = 5_000;
 
 /** What the running hub left in its state directory, or undefined; it may be what a killed one left. */
 export function readRunFile(dir: string): RunFile | undefined {
@@ -30,9 +33,9 @@ export async function findRunning(dir: string): Promise<RunFile | undefined> {
       headers: { authorization: `Bearer ${run.token}` },
       signal: AbortSignal.timeout(answerMs),
     });
-    await response.body?.cancel();
     // A hub knows the token of its own run; whoever else has its port by now does not.
-    return response.ok ? run : undefined;
+    const { hubId } = (await response.json()) as { hubId?: unknown };
+    return response.ok && typeof hubId === "string" ? run : undefined;
   } catch (cause) {
     if ((cause as Error).name !== "TimeoutError") return undefined;
     throw new CliError({
@@ -102,13 +105,34 @@ export async function withStoppedHub<T>(dir: string, work: (hub: Hub) => Promise
 }
 
 /** `online` when the hub runs, else `offline` on its state directory: both must mean the same. */
-export async function onHub<T>(
+export function onHub<T>(
   dir: string,
   online: (run: RunFile) => Promise<T>,
   offline: (hub: Hub) => Promise<T>,
 ): Promise<T> {
-  const run = await findRunning(dir);
-  return run ? online(run) : withStoppedHub(dir, offline);
+  return whenUnlocked(dir, async () => {
+    const run = await findRunning(dir);
+    return run ? online(run) : withStoppedHub(dir, offline);
+  });
+}
+
+/**
+ * Does `work` again while it ends in STATE_LOCKED: another command has the directory for a moment, or a hub is starting.
+ * Gives up after 5 s, and at once when the hub was running already.
+ */
+export async function whenUnlocked<T>(dir: string, work: () => Promise<T>): Promise<T> {
+  const giveUpAt = performance.now() + lockedMs;
+  let running = false;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      const locked = isFedError(error) && error.code === "STATE_LOCKED";
+      if (!locked || running || performance.now() > giveUpAt) throw error;
+      running = (await findRunning(dir)) !== undefined;
+      if (!running) await setTimeout(50);
+    }
+  }
 }
 
 function isAlive(pid: number): boolean {

@@ -8,6 +8,7 @@ export type HubErrorCode =
   | "APP_START_FAILED"
   | "APP_UNAVAILABLE"
   | "APP_UNKNOWN"
+  | "EXPORT_FAILED"
   | "HTTP_PORT_IN_USE"
   | "HUB_UNKNOWN"
   | "METHOD_NOT_SUPPORTED"

@@ -14,4 +14,4 @@ export type { Operator, Scope } from "./operator.js";
 export type { HubOptions, LanOptions, ListenAddress, Logger } from "./options.js";
 export { openSqliteStore } from "./state/sqlite-store.js";
 export { openStateDirectory, type SecretName, type StateDirectory } from "./state/state-directory.js";
-export { failure, failureOf, type ListedApp } from "./surface/mcp-surface.js";
+export { failure, type ListedApp } from "./surface/mcp-surface.js";

@@ -1,6 +1,9 @@
 /** `fed apps` and `fed call`: what an agent on this hub may see and do. */
+import { FedError } from "@fed/core";
 import type { ListedApp } from "@fed/hub";
+import type { CallToolResult } from "@modelcontextprotocol/client";
 import type { Command } from "commander";
+import type { HubCallOptions } from "../hub-agent.js";
 import { requireRunning } from "../hub-client.js";
 import type { Globals } from "../main.js";
 import { CliError, print, table } from "../output.js";
@@ -13,20 +16,13 @@ export function addAppCommands(program: Command, globals: () => Globals): void {
     .option("--all", "those that do not run now, too", false)
     .action(async ({ all }: { all: boolean }) => {
       const { dir, json } = globals();
-      const run = await requireRunning(dir);
-      const { callHubTool, connectToHub } = await import("../hub-mcp-client.js");
-      const client = await connectToHub(run);
-      try {
-        const result = await callHubTool(client, "apps.list", {});
-        const { apps } = result.structuredContent as { apps: ListedApp[] };
-        print(
-          json,
-          apps.filter((app) => all || app.status === "ready"),
-          showApps,
-        );
-      } finally {
-        await client.close();
-      }
+      const { structuredContent } = await callHubTool(dir, "apps.list", {});
+      const { apps } = structuredContent as { apps: ListedApp[] };
+      print(
+        json,
+        apps.filter((app) => all || app.status === "ready"),
+        showApps,
+      );
     });
 
   program
@@ -34,24 +30,43 @@ export function addAppCommands(program: Command, globals: () => Globals): void {
     .description("call one tool; progress goes to stderr, the result to stdout")
     .action(async (address: string, tool: string, text = "{}") => {
       const { dir, json } = globals();
-      const run = await requireRunning(dir);
-      const { callHubTool, connectToHub } = await import("../hub-mcp-client.js");
-      const client = await connectToHub(run);
-      try {
-        const result = await callHubTool(
-          client,
-          "app.call",
-          { ...parseAddress(address), tool, arguments: parseArguments(text) },
-          { onProgress: json ? undefined : showProgress },
-        );
-        if (result.isError) process.exitCode = 1;
-        print(json, result, ({ content }) =>
-          content.map((part) => (part.type === "text" ? part.text : JSON.stringify(part))),
-        );
-      } finally {
-        await client.close();
-      }
+      const call = { ...parseAddress(address), tool, arguments: parseArguments(text) };
+      const result = await callHubTool(dir, "app.call", call, { onProgress: json ? undefined : showProgress });
+      if (result.isError) process.exitCode = 1;
+      print(json, result, ({ content }) =>
+        content.map((part) => (part.type === "text" ? part.text : JSON.stringify(part))),
+      );
     });
+}
+
+/** What one of the hub's own tools answered. @throws {FedError} with the federation's code when it refused. */
+async function callHubTool(dir: string, name: string, args: Record<string, unknown>, options?: HubCallOptions) {
+  const run = await requireRunning(dir);
+  const { HubAgent } = await import("../hub-agent.js");
+  const agent = await HubAgent.connect(run);
+  try {
+    const result = await agent.call(name, args, options);
+    const failure = failureOf(result);
+    if (failure) throw failure;
+    return result;
+  } finally {
+    await agent.close();
+  }
+}
+
+/** The federation's own error in a tool result, or undefined: then it is what the tool said. */
+function failureOf({ isError, structuredContent }: CallToolResult): FedError | undefined {
+  const { error } = (structuredContent ?? {}) as {
+    error?: { code?: unknown; message?: unknown; hint?: unknown; retryable?: unknown };
+  };
+  if (!isError || typeof error?.code !== "string" || typeof error.message !== "string") return undefined;
+  const { code, message, hint, retryable } = error;
+  return new FedError({
+    code,
+    message,
+    hint: typeof hint === "string" ? hint : undefined,
+    retryable: retryable === true,
+  });
 }
 
 function parseAddress(address: string): { hub?: string; app: string } {

@@ -36,7 +36,11 @@ export function addAuditCommands(program: Command, globals: () => Globals): void
       const { dir, json } = globals();
       const n = Number(count);
       if (!Number.isInteger(n) || n < 1 || n > 1000)
-        throw new CliError({ code: "USAGE", message: "--count is 1 to 1000." });
+        throw new CliError({
+          code: "USAGE",
+          message: "--count is 1 to 1000.",
+          hint: "All records: `fed audit export`.",
+        });
       const entries = await onHub(
         dir,
         (run) => request<AuditEntry[]>(run, "GET", `/audit?count=${n}`),
@@ -73,7 +77,12 @@ async function openLog(dir: string, copy: string | undefined) {
       hint: "Without it nothing can be verified: restore the state directory from a backup.",
     });
   const log = copy === undefined ? directory.file("audit") : resolve(copy);
-  if (!existsSync(log)) throw new CliError({ code: "USAGE", message: `There is no log in ${log}.` });
+  if (!existsSync(log))
+    throw new CliError({
+      code: "USAGE",
+      message: `There is no log in ${log}.`,
+      hint: "Name a directory with the segments of a log.",
+    });
   await using store = openSqliteStore(directory.file("hub.sqlite"));
   return { log, key, expectedHead: await readHead(store) };
 }

@@ -68,11 +68,13 @@ export function addClusterCommands(program: Command, globals: () => Globals): vo
     .option("--role <role...>", "roles that the hub gets")
     .action(async ({ ttl, role }: { ttl: string; role?: string[] }) => {
       const { dir, json } = globals();
+      const wanted = { ttlMs: parseDuration(ttl), roles: role };
+      const run = await requireRunning(dir);
       const made = await request<{ token: string; expiresInMs: number }>(
-        await requireRunning(dir),
+        run,
         "POST",
         "/generate-pairing-token",
-        { ttlMs: parseDuration(ttl), roles: role },
+        wanted,
       );
       print(json, made, ({ token, expiresInMs }) => [
         token,

@@ -2,9 +2,11 @@
 import { existsSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import type { HubOptions } from "@fed/hub";
 import { type Command, Option } from "commander";
+import { whenUnlocked } from "../hub-client.js";
 import type { Globals } from "../main.js";
-import { parseListen, print } from "../output.js";
+import { CliError, parseListen, print } from "../output.js";
 import { untilStopped } from "../until-stopped.js";
 
 interface UpOptions {
@@ -48,9 +50,9 @@ export function addHubCommands(program: Command, globals: () => Globals): void {
     .option("--mcp-config <file>", "the mcpServers JSON that MCP clients already use")
     .option("--http <host:port>", "where agents and operators reach it", "127.0.0.1:0")
     .option("--lan [host:port]", "federate over the LAN")
-    .option("--peer <host:port>", "a LAN address to try where multicast does not reach", collect, [])
+    .option("--peer <host:port>", "a LAN address to try where multicast does not reach", collectPeer, [])
     .option("--no-discovery", "neither announce nor look for hubs by multicast")
-    .option("--relay <url>", "federate over this relay; default those the cluster names", collect, [])
+    .option("--relay <url>", "federate over this relay; default those the cluster names", collectRelay, [])
     .addOption(
       new Option("--log-level <level>", "what is logged, on stderr")
         .choices(["debug", "info", "warn", "error", "silent"])
@@ -60,7 +62,7 @@ export function addHubCommands(program: Command, globals: () => Globals): void {
       const { dir, json } = globals();
       const [{ createHub, readAppConfig }, { pino }] = await Promise.all([import("@fed/hub"), import("pino")]);
       const logger = pino({ level: options.logLevel }, pino.destination({ dest: 2, sync: true }));
-      const hub = await createHub({
+      const hubOptions: HubOptions = {
         dir,
         apps: options.mcpConfig === undefined ? {} : readAppConfig(options.mcpConfig),
         http: parseListen(options.http, "127.0.0.1"),
@@ -74,7 +76,8 @@ export function addHubCommands(program: Command, globals: () => Globals): void {
               },
         relays: options.relay.length > 0 ? options.relay : undefined,
         log: logger,
-      });
+      };
+      const hub = await whenUnlocked(dir, () => createHub(hubOptions));
       const stopped = untilStopped();
       print(json, { hubId: hub.hubId, name: hub.name, url: hub.url, mcp: `${hub.url}/mcp`, pid: process.pid }, (up) => [
         `Hub ${up.name} is up.`,
@@ -86,8 +89,18 @@ export function addHubCommands(program: Command, globals: () => Globals): void {
     });
 }
 
-function collect(value: string, before: readonly string[]): readonly string[] {
-  return [...before, value];
+function collectPeer(address: string, before: readonly string[]): readonly string[] {
+  if (parseListen(address, "").host !== "") return [...before, address];
+  throw new CliError({ code: "USAGE", message: `${address} is not HOST:PORT.`, hint: "For example pc1.local:4871." });
+}
+
+function collectRelay(url: string, before: readonly string[]): readonly string[] {
+  if (/^wss?:$/.test(URL.parse(url)?.protocol ?? "")) return [...before, url];
+  throw new CliError({
+    code: "USAGE",
+    message: `${url} is not the address of a relay.`,
+    hint: "It begins with wss:// or ws://.",
+  });
 }
 
 function defaultName(): string {

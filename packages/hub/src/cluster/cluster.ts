@@ -277,16 +277,25 @@ export class Cluster {
     };
   }
 
-  /** Writes the cluster's public documents into `directory`, for foreign tools; never a private key. */
+  /** Writes the cluster's public documents into `directory`, for foreign tools; never a private key. @throws {HubError} EXPORT_FAILED. */
   exportPublic(directory: string): string[] {
     const { membership } = this.#options;
-    mkdirSync(directory, { recursive: true });
     const files: Readonly<Record<string, string>> = {
       "ca.pem": membership.cas.map((ca) => encodePem(ca, "CERTIFICATE")).join(""),
       "leaf.pem": encodePem(membership.leaf.der, "CERTIFICATE"),
       "manifest.json": `${JSON.stringify(membership.current.signed, undefined, 2)}\n`,
     };
-    for (const [name, text] of Object.entries(files)) writeFileSync(joinPath(directory, name), text);
+    try {
+      mkdirSync(directory, { recursive: true });
+      for (const [name, text] of Object.entries(files)) writeFileSync(joinPath(directory, name), text);
+    } catch (cause) {
+      throw new HubError({
+        code: "EXPORT_FAILED",
+        message: `The documents cannot be written to ${directory}: ${(cause as Error).message}`,
+        hint: "Name a directory that this user may write.",
+        cause,
+      });
+    }
     return Object.keys(files).map((name) => joinPath(directory, name));
   }
 

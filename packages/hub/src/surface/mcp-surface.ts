@@ -1,5 +1,5 @@
 /** What an agent sees on `/mcp`: four tools that reach every app of the fleet. Hub, app and tool are separate fields. */
-import { FedError, type Json, toFedError } from "@fed/core";
+import { type Json, toFedError } from "@fed/core";
 import {
   type CallToolResult,
   McpServer,
@@ -243,22 +243,4 @@ export function failure(cause: unknown, where: { readonly hub?: string; readonly
     content: [{ type: "text", text: `${code}: ${message}${hint ? ` ${hint}` : ""}` }],
     structuredContent: { error: { code, message, ...(hint ? { hint } : {}), ...where, retryable } },
   };
-}
-
-/** The error that {@link failure} put into a tool result, or undefined when there is none. */
-export function failureOf(result: {
-  readonly structuredContent?: unknown;
-  readonly isError?: boolean;
-}): FedError | undefined {
-  if (!result.isError) return undefined;
-  const { error } = (result.structuredContent ?? {}) as {
-    error?: { code?: unknown; message?: unknown; hint?: unknown; retryable?: unknown };
-  };
-  if (typeof error?.code !== "string" || typeof error.message !== "string") return undefined;
-  return new FedError({
-    code: error.code,
-    message: error.message,
-    hint: typeof error.hint === "string" ? error.hint : undefined,
-    retryable: error.retryable === true,
-  });
 }
