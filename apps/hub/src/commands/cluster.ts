@@ -133,13 +133,14 @@ export function addClusterCommands(program: Command, globals: () => Globals): vo
 }
 
 function showStatus(status: ClusterStatus): string[] {
-  const { authority, lan } = status;
+  const { authority, lan, relays } = status;
   return [
     `${status.name}  ${status.clusterId}`,
     `manifest ${status.manifestVersion}, good until ${new Date(status.manifestExpiresAtMs).toISOString().slice(0, 10)}; this hub's leaf until ${new Date(status.leafExpiresAtMs).toISOString().slice(0, 10)}`,
     `authority ${authority.threshold} of ${authority.keys}${authority.held ? ", held here" : ""}; ${status.revocations} revocations`,
     `relay admission key ${status.relayAdmissionKey}`,
     ...(lan ? [`LAN ${lan.addresses.join(", ") || "not listening"}; discovery ${lan.discovery}`] : []),
+    ...relays.map((relay) => `relay ${relay.url} ${relay.status}`),
     "",
     table([
       ["HUB", "ID", "ROLES"],
