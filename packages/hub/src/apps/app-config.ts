@@ -1,6 +1,6 @@
 /** App configuration: the `mcpServers` JSON that MCP clients already use, and in-process servers. */
 import { readFileSync } from "node:fs";
-import { parseJson } from "@fed/core";
+import { isAppName, parseJson } from "@fed/core";
 import type { McpServerFactory } from "@modelcontextprotocol/server";
 import { z } from "zod";
 import { HubError } from "../errors.js";
@@ -32,7 +32,6 @@ export type AppConfig = (StdioAppConfig | HttpAppConfig | InProcessAppConfig) & 
 };
 
 const appNameRule = "a name is 1 to 64 of A-Z a-z 0-9 _ . -, beginning with a letter or digit";
-const appName = z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/, appNameRule);
 const about = { title: z.string().max(128).optional(), description: z.string().max(1024).optional() };
 const stdioApp = z.object({
   ...about,
@@ -79,7 +78,7 @@ export function readAppConfig(path: string): Record<string, AppConfig> {
     const app = form.safeParse(entry);
     if (app.success) apps[name] = app.data;
     else mistakes.push(...mistakesIn(app.error, where));
-    if (!appName.safeParse(name).success) mistakes.push(`${where}: ${appNameRule}`);
+    if (!isAppName(name)) mistakes.push(`${where}: ${appNameRule}`);
   }
   if (mistakes.length > 0) throw invalid(`${path}: ${mistakes.slice(0, maxMistakes).join("; ")}`);
   return apps;
@@ -93,7 +92,7 @@ function mistakesIn(error: z.ZodError, where?: string): string[] {
 
 /** @throws {HubError} APP_CONFIG_INVALID unless `name` can name an app. */
 export function checkAppName(name: string): void {
-  if (!appName.safeParse(name).success) throw invalid(`"${name}" cannot name an app.`);
+  if (!isAppName(name)) throw invalid(`"${name}" cannot name an app.`);
 }
 
 function invalid(message: string, cause?: unknown): HubError {

@@ -18,9 +18,9 @@ import {
   type Stream,
   toFedError,
 } from "@fed/core";
+import { maxSignedListBytes } from "@fed/revocation";
 import { HubError } from "../errors.js";
 
-const maxMessageBytes = 4 * 1024 * 1024;
 /** One message; larger catch-ups take several rounds. */
 const maxManifestsPerMessage = 64;
 const catchUpMs = 2_000;
@@ -77,7 +77,9 @@ export function createSync({ state, clock, onRefused }: SyncOptions): Sync {
   /** Who waits for a list of at least that size. */
   const waiting = new Map<() => void, number>();
 
-  const send = (stream: Stream, message: object) => stream.send(encodeUtf8(JSON.stringify(message))).catch(() => {});
+  /** What cannot be sent ends the stream, so that its reader says why. */
+  const send = (stream: Stream, message: object) =>
+    stream.send(encodeUtf8(JSON.stringify(message))).catch((cause: unknown) => stream.reset(toFedError(cause)));
 
   async function run(session: Session, stream: Stream): Promise<void> {
     const peer = session.peer.hubId;
@@ -87,7 +89,7 @@ export function createSync({ state, clock, onRefused }: SyncOptions): Sync {
       for (;;) {
         const bytes = await stream.receive();
         if (!bytes) return;
-        const message = parseJson(bytes, { maxBytes: maxMessageBytes });
+        const message = parseJson(bytes, { maxBytes: maxSignedListBytes });
         if (typeof message !== "object" || message === null) throw invalid("A sync message is an object.");
         await handle(peer, stream, message as Record<string, unknown>);
       }
@@ -170,7 +172,7 @@ function oneMessageful(manifests: readonly unknown[]): unknown[] {
   let chars = 0;
   for (const manifest of manifests.slice(0, maxManifestsPerMessage)) {
     chars += JSON.stringify(manifest).length;
-    if (fitting.length > 0 && chars > maxMessageBytes / 2) break;
+    if (fitting.length > 0 && chars > maxSignedListBytes / 2) break;
     fitting.push(manifest);
   }
   return fitting;

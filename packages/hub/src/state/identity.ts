@@ -4,6 +4,7 @@ import {
   encodeBase32,
   encodeBase64Url,
   type HubId,
+  isHubName,
   parseJson,
   randomBytes,
   type Store,
@@ -30,12 +31,10 @@ export interface Identity {
 }
 
 const identityKey = ["identity"];
-/** Names are DNS labels in small letters, so that they can be typed and spoken. */
-const namePattern = /^[a-z0-9][a-z0-9-]{0,31}$/;
 
 /** Makes a hub's identity in an empty directory. @throws {HubError} STATE_EXISTS, REQUEST_INVALID for a name that is none. */
 export async function createIdentity(directory: StateDirectory, store: Store, name: string): Promise<Identity> {
-  if (!namePattern.test(name)) {
+  if (!isHubName(name)) {
     throw new HubError({
       code: "REQUEST_INVALID",
       message: `"${name}" cannot name a hub.`,
