@@ -1,7 +1,8 @@
 /** The relay as a Node process: HTTP and WebSockets around the relay core of `@fed/transport-relay`. */
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import {
+  closeCode,
   clusterTag,
   createRelayCore,
   keepalive,
@@ -19,6 +20,10 @@ import { RelayHostError } from "./errors.js";
 const pingEveryMs = 25_000;
 const maxMissedPings = 2;
 const maxSockets = 4_096;
+/** All that a socket may send before it is admitted: the HTTP upgrade, a token of 1 KiB and a signature, with room to spare. */
+const maxUnadmittedBytes = 16_384;
+/** A hub sends one every 25 s; a network that stalled delivers a few at once. */
+const maxKeepalivesPerMinute = 10;
 const closeGraceMs = 2_000;
 const restartWithinMs = 5_000;
 const restartTryForMs = 60_000;
@@ -68,12 +73,13 @@ export async function startRelay(options: StartRelayOptions): Promise<RunningRel
 
   admissionKeys();
 
-  const http = createServer((request, response) => {
+  const http = createServer({ connectionsCheckingInterval: 1_000 }, (request, response) => {
     const healthy = request.method === "GET" && request.url === "/healthz";
     response.writeHead(healthy ? 200 : 404, { "content-type": "text/plain" }).end(healthy ? "ok\n" : "not found\n");
   });
   http.headersTimeout = 10_000;
   http.requestTimeout = 10_000;
+  http.maxConnections = maxSockets;
   const port = await listen(http, host, options.port ?? 0);
   const url = options.origin ?? `ws://${host.includes(":") ? `[${host}]` : host}:${port}`;
   const core = createRelayCore({ admissionKeys, origin: url, ...(options.limits && { limits: options.limits }) });
@@ -86,12 +92,15 @@ export async function startRelay(options: StartRelayOptions): Promise<RunningRel
   });
   const missed = new Map<WebSocket, number>();
 
-  server.on("connection", (socket) => {
-    if (socket.protocol !== relaySubprotocol || server.clients.size > maxSockets) {
+  // From now on an error concerns one accept (too many open files, say) and must not end the process.
+  server.on("error", (error) => log(`accept error: ${error.message}`));
+  server.on("connection", (socket, { socket: raw }) => {
+    socket.on("error", (error) => log(`socket error: ${error.message}`));
+    if (socket.protocol !== relaySubprotocol) {
       socket.terminate();
       return;
     }
-    attach(core, socket, capture, log);
+    attach(core, socket, raw, capture, log);
     missed.set(socket, 0);
     socket.on("pong", () => missed.set(socket, 0));
     socket.on("close", () => missed.delete(socket));
@@ -140,6 +149,7 @@ export async function startRelay(options: StartRelayOptions): Promise<RunningRel
 function attach(
   core: RelayCore,
   socket: WebSocket,
+  raw: Socket,
   capture: StartRelayOptions["capture"],
   log: (line: string) => void,
 ): void {
@@ -157,21 +167,42 @@ function attach(
       // A peer that does not read would never see the close frame, and never answer it.
       setTimeout(() => socket.terminate(), closeGraceMs).unref();
     },
-    admitted: ({ class: cls }) => log(`admitted a ${cls}`),
+    admitted({ class: cls }) {
+      raw.off("data", limitUnadmitted);
+      log(`admitted a ${cls}`);
+    },
   };
+  /** Ends the socket for what the core does not see. */
+  function refuse(code: number, reason: string): void {
+    core.closed(relaySide);
+    relaySide.close(code, reason);
+  }
+  // A stranger's message is not collected up to the size that members may send.
+  function limitUnadmitted(): void {
+    if (raw.bytesRead <= maxUnadmittedBytes) return;
+    raw.off("data", limitUnadmitted);
+    raw.pause();
+    refuse(closeCode.tooLarge, "FRAME_TOO_LARGE retry-after=60");
+  }
+  raw.on("data", limitUnadmitted);
+  let keepalives = { sinceMs: performance.now(), count: 0 };
   core.open(relaySide);
   socket.on("message", (data, isBinary) => {
     const bytes = data as Buffer;
     if (!isBinary) {
-      if (bytes.length === keepalive.ping.length && bytes.toString() === keepalive.ping) socket.send(keepalive.pong);
-      else socket.close(4400, "FRAME_MALFORMED");
+      const nowMs = performance.now();
+      if (nowMs - keepalives.sinceMs > 60_000) keepalives = { sinceMs: nowMs, count: 0 };
+      if (bytes.length !== keepalive.ping.length || bytes.toString() !== keepalive.ping) {
+        refuse(closeCode.malformed, "FRAME_MALFORMED");
+      } else if (++keepalives.count > maxKeepalivesPerMinute) {
+        refuse(closeCode.rateExceeded, "RELAY_RATE_EXCEEDED retry-after=5");
+      } else socket.send(keepalive.pong);
       return;
     }
     capture?.("in", bytes);
     core.message(relaySide, bytes);
   });
   socket.on("close", () => core.closed(relaySide));
-  socket.on("error", (error) => log(`socket error: ${error.message}`));
 }
 
 function listen(http: ReturnType<typeof createServer>, host: string, port: number): Promise<number> {

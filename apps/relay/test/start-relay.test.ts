@@ -1,3 +1,4 @@
+import { connect as connectTcp } from "node:net";
 import type { Connection } from "@fed/core";
 import { expectCode, readConnection, testTransport } from "@fed/core/testing";
 import {
@@ -171,11 +172,48 @@ test("garbage on a socket ends that socket alone", async () => {
   expect(await closeCodeAfter(url, [Uint8Array.of(0xff, 0xff)])).toBe(4400);
   expect(await closeCodeAfter(url, ["hello"])).toBe(4400);
   expect(await closeCodeAfter(url, [Uint8Array.of(1, 0, 65, 46, 66)])).toBe(4401);
-  expect(await closeCodeAfter(url, [new Uint8Array(1_048_577)])).toBe(1009);
+  expect(
+    await closeCodeAfter(
+      url,
+      Array.from({ length: 11 }, () => "p"),
+    ),
+  ).toBe(4429);
+  const admitted = await admittedSocket(url);
+  const ended = new Promise((resolve) => admitted.on("close", resolve));
+  admitted.send(new Uint8Array(1_048_577));
+  expect(await ended).toBe(1009);
   const reader = readConnection(scene.far);
   readConnection(scene.near);
   scene.near.send(Uint8Array.of(1));
   expect(await reader.next()).toEqual(Uint8Array.of(1));
+});
+
+test("whoever is not admitted has no message of more than 16 KiB collected", async () => {
+  await using relay = await startRelay({ admissionKeys });
+  const socket = connectTcp(relay.port, "127.0.0.1");
+  socket.on("error", () => {});
+  socket.write(
+    [
+      "GET / HTTP/1.1",
+      "Host: relay",
+      "Upgrade: websocket",
+      "Connection: Upgrade",
+      "Sec-WebSocket-Version: 13",
+      `Sec-WebSocket-Protocol: ${relaySubprotocol}`,
+      `Sec-WebSocket-Key: ${Buffer.alloc(16).toString("base64")}`,
+      "\r\n",
+    ].join("\r\n"),
+  );
+  await expect.poll(() => relay.stats().awaiting).toBe(1);
+  // A masked binary message of 1 MiB that never ends.
+  socket.write(Buffer.concat([Buffer.from("82ff000000000010000000000000", "hex"), Buffer.alloc(64 * 1024)]));
+  const answer: Buffer[] = [];
+  for await (const chunk of socket) {
+    answer.push(chunk);
+    if (Buffer.concat(answer).includes("FRAME_TOO_LARGE")) break;
+  }
+  expect(Buffer.concat(answer).includes("FRAME_TOO_LARGE")).toBe(true);
+  expect(relay.stats().awaiting).toBe(0);
 });
 
 test("an admission key can be added while running, and a bad one is refused", async () => {

@@ -13,6 +13,10 @@ import { decodeFrame, encodeFrame, type Frame, resetReason } from "./frame.js";
 import { defaultRelayLimits, type RelayLimits } from "./relay-limits.js";
 import { createTokenBucket, type TokenBucket } from "./token-bucket.js";
 
+/** Answers that may wait behind {@link unreadBytes} of a socket that does not read: beyond that it is closed. */
+const maxUnreadAnswers = 4_096;
+const unreadBytes = 65_536;
+
 /** A WebSocket as the core sees it. Its identity (the object) names the connection. */
 export interface RelaySocket {
   send(bytes: Uint8Array): void;
@@ -75,6 +79,8 @@ interface Peer {
   ackedBytes: number;
   lastProgressMs: number;
   quietUntilMs: number;
+  /** Frames other than RECV sent while much was waiting to leave: credit does not bound those. */
+  unreadAnswers: number;
   /** After a sleep the hub's count goes on where the relay's began anew: the first acknowledgement tells by how much. */
   countBase: number | undefined;
 }
@@ -121,8 +127,19 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
     if (peer.admission.class !== "hub") return;
     const frame = encodeFrame({ type: "peer", route: peer.route, present });
     for (const other of peer.cluster.peers.values()) {
-      if (other !== peer && other.admission.class === "hub") other.socket.send(frame);
+      if (other !== peer && other.admission.class === "hub") tell(other, frame);
     }
+  }
+
+  /** Sends anything but a RECV, unless nobody reads at the other end. */
+  function tell(peer: Peer, frame: Uint8Array): void {
+    if (!admitted.has(peer.socket)) return;
+    if ((peer.socket.bufferedBytes ?? 0) <= unreadBytes) peer.unreadAnswers = 0;
+    else if (++peer.unreadAnswers > maxUnreadAnswers) {
+      end(peer.socket, closeCode.slowReader, "RELAY_SLOW_READER", 5);
+      return;
+    }
+    peer.socket.send(frame);
   }
 
   function clusterOf(tag: string): Cluster {
@@ -160,6 +177,7 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
       ackedBytes: 0,
       lastProgressMs: nowMs,
       quietUntilMs: 0,
+      unreadAnswers: 0,
       countBase: restored ? undefined : 0,
     };
     cluster.peers.set(admission.route, peer);
@@ -191,9 +209,9 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
       return;
     }
     const frame = decodeFrame(bytes);
-    const withinRate = charge(peer, bytes.length);
+    const excess = charge(peer, bytes.length);
     if (frame.type === "ack") {
-      if (!withinRate) {
+      if (excess === "socket") {
         end(peer.socket, closeCode.rateExceeded, "RELAY_RATE_EXCEEDED", 5);
         return;
       }
@@ -201,29 +219,30 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
       return;
     }
     if (frame.type !== "send") throw new RelayError({ code: "PROTOCOL_ERROR", message: "Not a frame for a relay." });
-    if (!withinRate) {
+    if (excess !== undefined) {
       drop(peer, frame.route, resetReason.rate);
       return;
     }
     forward(peer, frame);
   }
 
-  /** Whether the rates allow this message; announces a wait once per throttling. */
-  function charge(peer: Peer, length: number): boolean {
+  /**
+   * Which rate this message exceeds, if any; announces a wait once per throttling. What the socket's own rate refuses is
+   * not charged to its cluster: else one socket that ignores RATE would use up what all others share.
+   */
+  function charge(peer: Peer, length: number): "socket" | "cluster" | undefined {
     const nowMs = clock.monotonicMs();
     const { cluster } = peer;
-    const taken = [
-      peer.messages.take(1, nowMs),
-      peer.bytes.take(length, nowMs),
-      cluster.messages.take(1, nowMs),
-      cluster.bytes.take(length, nowMs),
-    ];
-    const waitMs = Math.max(...taken.map((one) => one.waitMs));
+    const own = [peer.messages.take(1, nowMs), peer.bytes.take(length, nowMs)];
+    const excess = own.some(({ refused }) => refused);
+    const shared = excess ? [] : [cluster.messages.take(1, nowMs), cluster.bytes.take(length, nowMs)];
+    const waitMs = Math.max(...[...own, ...shared].map((one) => one.waitMs));
     if (waitMs > 0 && nowMs >= peer.quietUntilMs) {
       peer.quietUntilMs = nowMs + waitMs;
-      peer.socket.send(encodeFrame({ type: "rate", waitMs }));
+      tell(peer, encodeFrame({ type: "rate", waitMs }));
     }
-    return !taken.some((one) => one.refused);
+    if (excess) return "socket";
+    return shared.some(({ refused }) => refused) ? "cluster" : undefined;
   }
 
   function acknowledge(peer: Peer, countedBytes: number): void {
@@ -242,7 +261,7 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
     if (target === undefined || hidden || target.admission.expires * 1000 <= clock.nowMs()) {
       if (target !== undefined && !hidden) end(target.socket, closeCode.expired, "TOKEN_EXPIRED");
       counts.droppedFrames++;
-      peer.socket.send(encodeFrame({ type: "noRoute", route: frame.route }));
+      tell(peer, encodeFrame({ type: "noRoute", route: frame.route }));
       return;
     }
     const nowMs = clock.monotonicMs();
@@ -264,15 +283,15 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
 
   function drop(peer: Peer, route: Uint8Array, reason: number): void {
     counts.droppedFrames++;
-    peer.socket.send(encodeFrame({ type: "reset", route, reason }));
+    tell(peer, encodeFrame({ type: "reset", route, reason }));
   }
 
   return {
     open(socket) {
-      if (admissions.size >= limits.maxAwaiting) {
-        end(socket, closeCode.full, "RELAY_FULL", 5);
-        return;
-      }
+      // Whoever means it is let in within a round trip, so the oldest is the least likely to be missed: refusing the
+      // newest instead, a stranger who opens as many sockets every few seconds would keep everybody out.
+      const [oldest] = admissions.size >= limits.maxAwaiting ? admissions.sockets() : [];
+      if (oldest) end(oldest, closeCode.full, "RELAY_FULL", 5);
       admissions.open(socket, () => {
         counts.refusedAdmissions++;
         end(socket, closeCode.admissionTimeout, "ADMISSION_TIMEOUT");

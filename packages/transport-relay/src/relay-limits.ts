@@ -3,7 +3,7 @@ import type { Rate } from "./token-bucket.js";
 
 /** Limits of a relay. */
 export interface RelayLimits {
-  /** Sockets that have not been admitted yet. */
+  /** Sockets that have not been admitted yet; at least 1. One more closes the oldest of them. */
   readonly maxAwaiting: number;
   readonly admissionTimeoutMs: number;
   readonly maxHubsPerCluster: number;

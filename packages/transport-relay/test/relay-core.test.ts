@@ -162,7 +162,18 @@ test("nothing is carried before admission, and only so many may await it", () =>
   expect(a.count("recv")).toBe(0);
   const waiting = [new Client(relay), new Client(relay), new Client(relay)];
   for (const client of waiting) relay.core.open(client);
-  expect(waiting.map((client) => client.closedWith?.code)).toEqual([undefined, undefined, closeCode.full]);
+  expect(waiting.map((client) => client.closedWith?.code)).toEqual([closeCode.full, undefined, undefined]);
+});
+
+test("a stranger who fills the places of those who await admission keeps nobody out", () => {
+  const relay = createRelay({ maxAwaiting: 4 });
+  const stranger = () => relay.core.open(new Client(relay));
+  for (let i = 0; i < 100; i++) stranger();
+  const honest = new Client(relay).join({ prove: false });
+  for (let i = 0; i < 3; i++) stranger();
+  honest.prove();
+  expect(honest.count("welcome")).toBe(1);
+  expect(relay.core.stats()).toMatchObject({ hubs: 1, awaiting: 3 });
 });
 
 test("clusters never see each other", () => {
@@ -268,6 +279,51 @@ test("throttling is announced before anything is dropped", async () => {
   await relay.clock.advance(2_000);
   say();
   expect(receiver.count("recv")).toBe(21);
+});
+
+test("a socket that ignores its rate takes nothing from the others of its cluster", async () => {
+  const relay = createRelay({
+    socketMessages: { perSecond: 10, burst: 10 },
+    clusterMessages: { perSecond: 40, burst: 40 },
+    socketBytes: { perSecond: 1_000, burst: 1_000 },
+    clusterBytes: { perSecond: 4_000, burst: 4_000 },
+  });
+  const [flood, sender, receiver] = [new Client(relay).join(), new Client(relay).join(), new Client(relay).join()];
+  for (const payload of [new Uint8Array(1), new Uint8Array(500)]) {
+    for (let i = 0; i < 1_000; i++) flood.say({ type: "send", route: receiver.route, payload });
+  }
+  const before = receiver.count("recv");
+  sender.say({ type: "send", route: receiver.route, payload: Uint8Array.of(1) });
+  receiver.say({ type: "ack", processedBytes: 1 });
+  expect(receiver.count("recv")).toBe(before + 1);
+  expect([sender.count("rate"), sender.count("reset"), receiver.closedWith]).toEqual([0, 0, undefined]);
+  flood.say({ type: "ack", processedBytes: 0 });
+  expect(flood.closedWith?.code).toBe(closeCode.rateExceeded);
+});
+
+test("acknowledging is never punished for what others of the cluster send", () => {
+  const clusterMessages = { perSecond: 1, burst: 10 };
+  const relay = createRelay({ clusterMessages });
+  const [a, b] = [new Client(relay).join(), new Client(relay).join()];
+  for (let i = 0; i < 30; i++) a.say({ type: "send", route: b.route, payload: Uint8Array.of(1) });
+  expect(a.last("reset").reason).toBe(2);
+  b.say({ type: "ack", processedBytes: b.count("recv") });
+  expect(b.closedWith).toBeUndefined();
+  expect(relay.core.stats().outstandingBytes).toBe(0);
+});
+
+test("a socket that asks and does not read is closed", () => {
+  const relay = createRelay({ socketMessages: { perSecond: 1, burst: 10 } });
+  const [mute, other] = [new Client(relay).join(), new Client(relay).join()];
+  const absent = randomBytes(16);
+  mute.bufferedBytes = 100_000;
+  for (let i = 0; i < 10_000; i++) mute.say({ type: "send", route: absent, payload: Uint8Array.of(1) });
+  expect(mute.closedWith?.code).toBe(closeCode.slowReader);
+  expect(mute.frames.length).toBeLessThan(4_200);
+  expect(other.last("peer")).toMatchObject({ route: mute.route, present: false });
+  const quick = new Client(relay).join();
+  for (let i = 0; i < 10_000; i++) quick.say({ type: "send", route: absent, payload: Uint8Array.of(1) });
+  expect(quick.closedWith).toBeUndefined();
 });
 
 test("hubs per cluster are limited", () => {
