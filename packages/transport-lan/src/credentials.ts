@@ -33,7 +33,7 @@ export function secureContextOptions(credentials: LanCredentials): SecureContext
   try {
     const leaf = new X509Certificate(credentials.leaf);
     const issuer = credentials.caCertificates.find((der) => isIssuer(leaf, der));
-    if (!issuer) throw new Error("none of the CA certificates issued the leaf");
+    if (!issuer) throw credentialsInvalid();
     const options: SecureContextOptions = {
       minVersion: "TLSv1.3",
       maxVersion: "TLSv1.3",
@@ -47,13 +47,17 @@ export function secureContextOptions(credentials: LanCredentials): SecureContext
     createSecureContext(options);
     return options;
   } catch (cause) {
-    throw new LanError({
-      code: "CREDENTIALS_INVALID",
-      message: "The certificate, its key and the CA certificates do not fit together.",
-      hint: "The leaf must match the private key and be issued by one of caCertificates.",
-      cause,
-    });
+    throw cause instanceof LanError ? cause : credentialsInvalid(cause);
   }
+}
+
+function credentialsInvalid(cause?: unknown): LanError {
+  return new LanError({
+    code: "CREDENTIALS_INVALID",
+    message: "The certificate, its key and the CA certificates do not fit together.",
+    hint: "The leaf must match the private key and be issued by one of caCertificates.",
+    cause,
+  });
 }
 
 /** A context for a guest, who has nothing to show and judges the responder by a pin alone. */
