@@ -188,6 +188,8 @@ function attach(
   let keepalives = { sinceMs: performance.now(), count: 0 };
   core.open(relaySide);
   socket.on("message", (data, isBinary) => {
+    // What was under way when the socket was closed.
+    if (socket.readyState !== socket.OPEN) return;
     const bytes = data as Buffer;
     if (!isBinary) {
       const nowMs = performance.now();
