@@ -37,7 +37,9 @@ export default defineConfig({
           name: "fed",
           include: ["apps/hub/test/**/*.test.ts"],
           globalSetup: "apps/hub/test/build.ts",
+          // The processes they start do the work, not the workers.
           isolate: false,
+          maxWorkers: 3,
           testTimeout: 40_000,
         },
       },

@@ -3,9 +3,9 @@ import { readFileSync } from "node:fs";
 import { decodeHex, encodeHex } from "@fed/core";
 import { expectCode } from "@fed/core/testing";
 import { describe, expect, it } from "vitest";
-import { AuditError, openAuditLog, verifyAuditLog } from "../src/index.js";
+import { AuditError, openAuditLog, readAuditLog, verifyAuditLog } from "../src/index.js";
 import { createMemorySegmentStore, type MemorySegmentStore } from "../src/memory/index.js";
-import { key, readAll, sampleRecords, writeLog } from "./fixtures.js";
+import { collect, key, readAll, sampleRecords, writeLog } from "./fixtures.js";
 
 interface Segment {
   name: string;
@@ -86,6 +86,33 @@ describe("vectors/audit-chain/chain.json", () => {
       `chain.json: ${vectors.valid.length} valid, ${vectors.torn.length} torn, ${vectors.invalid.length} invalid cases ran`,
     );
     expect(vectors.invalid.length).toBeGreaterThan(40);
+  });
+});
+
+describe("reading without the writer's lock", () => {
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+
+  it("hands out what is there, while a writer has the log open", async () => {
+    const store = createMemorySegmentStore();
+    await using log = await openAuditLog({ store, key, segmentBytes: 200 });
+    for (const record of sampleRecords(6)) await log.append(record);
+    const records = await collect(readAuditLog({ store, key, expectedHead: log.head() }));
+    expect(records.map(({ seq, bytes }) => `${seq} ${text(bytes)}`)).toEqual(
+      Array.from({ length: 6 }, (_, i) => `${i + 1} record ${i + 1}`),
+    );
+  });
+
+  it("hands out the good records, then says which is the first that is not", async () => {
+    const store = await writeLog(sampleRecords(6));
+    const bytes = [...store.segments.values()][0]!;
+    const at = text(bytes).indexOf("record 4");
+    bytes[at]! ^= 1;
+    const seen: number[] = [];
+    const reading = (async () => {
+      for await (const { seq } of readAuditLog({ store, key })) seen.push(seq);
+    })();
+    expect((await auditError(reading, "AUDIT_TAMPERED")).seq).toBe(4);
+    expect(seen).toEqual([1, 2, 3]);
   });
 });
 
