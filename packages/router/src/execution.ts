@@ -66,7 +66,15 @@ export class Execution {
    * the revocation's or the app's own error; the reason of the controller's signal.
    */
   async run(request: ExecutionRequest): Promise<unknown> {
-    const caller = await this.#admit(request);
+    const running = await this.#admit(request);
+    try {
+      return await this.#decided(running);
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+
+  async #decided({ request, caller }: Running): Promise<unknown> {
     const tool = toolOf(request);
     const decision = this.decide({
       // Whoever may call one tool may ask which: what is not for the caller is taken out of the answer.
@@ -89,13 +97,7 @@ export class Execution {
       throw cause;
     }
     if (claim && !claim.first) return this.#replayed(claim, request.controller.signal);
-    const running = { request, caller };
-    this.#running.add(running);
-    try {
-      return await this.#perform(request, caller, claim);
-    } finally {
-      this.#running.delete(running);
-    }
+    return this.#perform(request, caller, claim);
   }
 
   /** The policy's decision; a throw denies. */
@@ -122,13 +124,16 @@ export class Execution {
     for (const running of this.#running) if (concerns(running)) running.request.controller.abort(error);
   }
 
-  async #admit(request: ExecutionRequest): Promise<Caller> {
+  /** From the check on it can be cut: a revocation that comes while the decision is written down stops the call too. */
+  async #admit(request: ExecutionRequest): Promise<Running> {
     let step = "envelope";
     try {
       const caller = request.identify();
       step = "revocation";
       this.#ports.revocation.assertCaller(caller, request.peer);
-      return caller;
+      const running = { request, caller };
+      this.#running.add(running);
+      return running;
     } catch (cause) {
       const error = toFedError(cause);
       await this.#record(decisionRecord(request, this.#nowMs(), "deny", `${step}: ${error.code}`));
@@ -162,6 +167,8 @@ export class Execution {
     let error: FedError | undefined;
     try {
       if (controller.signal.aborted) throw controller.signal.reason;
+      // Again: time has passed since the call was let in, and what it does now cannot be taken back.
+      this.#ports.revocation.assertCaller(caller, request.peer);
       const context = { caller, callId, signal: controller.signal, progress: request.progress };
       const work = this.#ports.apps.call(app, { method, params }, context);
       result = this.#shown(request, caller, await unlessAborted(work, controller.signal));

@@ -158,12 +158,16 @@ export class LinkTable {
     const isUp = this.best(peer.hubId) !== undefined;
     if (isUp) for (const wake of this.#waiting.get(peer.hubId) ?? []) wake();
     if (isUp === this.#up.has(peer.hubId)) return;
-    if (isUp) {
-      this.#up.add(peer.hubId);
-      events.onPeerUp?.(peer);
-    } else {
-      this.#up.delete(peer.hubId);
-      events.onPeerDown?.(peer, error);
+    try {
+      if (isUp) {
+        this.#up.add(peer.hubId);
+        events.onPeerUp?.(peer);
+      } else {
+        this.#up.delete(peer.hubId);
+        events.onPeerDown?.(peer, error);
+      }
+    } catch {
+      // Whoever listens may fail; that must neither end a session nor, where nothing awaits this, the process.
     }
   }
 }

@@ -98,14 +98,20 @@ export class PeerPaths {
     return this.#listeners.status();
   }
 
-  /** Replaces whom to dial and where; lifts the cut of every hub it names, ends the sessions of those it names no more. */
-  setMembers(members: readonly Member[]): void {
+  /**
+   * Replaces whom to dial and where; lifts the cut of every hub it names, cuts off those it names no more: a connection of
+   * theirs may still be in the making.
+   * @returns those it names no more, with why they are cut off.
+   */
+  setMembers(members: readonly Member[]): ReadonlyMap<HubId, FedError> {
     const others = members.filter(({ hubId }) => hubId !== this.#options.selfId).slice(0, limits.members);
     const named = new Set(others.map(({ hubId }) => hubId));
-    for (const hubId of this.#members) if (!named.has(hubId)) this.#links.closePeer(hubId, removed());
+    const gone = new Map([...this.#members].filter((hubId) => !named.has(hubId)).map((hubId) => [hubId, removed()]));
+    for (const [hubId, error] of gone) this.cut(hubId, error);
     this.#members = named;
     for (const { hubId } of others) if (this.#cut.delete(hubId)) this.#dialler.wake(hubId);
     this.#dialler.setMembers(others, this.#transports);
+    return gone;
   }
 
   /** Destroys every session of `hubId` at once; it is neither dialled nor let in until {@link setMembers} names it. */

@@ -166,7 +166,7 @@ export interface Member {
   readonly addresses: readonly { readonly transport: string; readonly address: string }[];
 }
 
-/** Told that a peer's confirmed paths appeared or are all gone. */
+/** Told that a peer's confirmed paths appeared or are all gone. What a listener throws is dropped. */
 export interface PeerEvents {
   onPeerUp?(peer: PeerIdentity): void;
   onPeerDown?(peer: PeerIdentity, error: FedError | undefined): void;

@@ -80,7 +80,7 @@ export interface Router extends AsyncDisposable {
   call(target: CallTarget, options: CallOptions): Promise<unknown>;
   /** Every app the caller may call something of, known by the deadline. Rejects for a revoked caller. */
   list(caller: Caller, options?: ListOptions): Promise<CatalogueEntry[]>;
-  /** Replaces the members of the cluster; lifts the cut of those it names, ends the sessions of those it names no more. */
+  /** Replaces the members of the cluster; lifts the cut of those it names, cuts off those it names no more. */
   setMembers(members: readonly Member[]): void;
   /** Destroys all sessions of a hub at once, cancels its calls, forgets its apps, and refuses it until members change. */
   cut(hubId: HubId, error: FedError): void;
@@ -189,7 +189,10 @@ class HubRouter implements Router {
 
   setMembers(members: readonly Member[]): void {
     this.#directory.setMembers(members);
-    this.#paths.setMembers(members);
+    for (const [hubId, error] of this.#paths.setMembers(members)) {
+      this.#execution.cutHub(hubId, error);
+      this.#catalogue.purgeHub(hubId);
+    }
   }
 
   cut(hubId: HubId, error: FedError): void {

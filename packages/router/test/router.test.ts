@@ -2,7 +2,7 @@ import { encodeUtf8 } from "@fed/core";
 import { expectCode } from "@fed/core/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { limits, RemoteError } from "../src/index.js";
-import { createFleet, type Fleet, type Hub } from "./fleet.js";
+import { createFleet, type Fleet, type Hub, TestError } from "./fleet.js";
 
 let fleet: Fleet;
 beforeEach(() => {
@@ -278,7 +278,6 @@ describe("cut", () => {
     const call = a.router.call({ hub: "beta", app: "echo", method: "x", idempotencyKey: "k" }, { caller: a.caller });
     const expected = expectCode(call, "OUTCOME_UNKNOWN");
     await fleet.until(() => b.records.length === 1);
-    const { TestError } = await import("./fleet.js");
     b.router.cut(a.identity.hubId, new TestError({ code: "REVOKED", message: "Revoked." }));
     expect(b.router.session(a.identity.hubId)).toBeUndefined();
     expect(aborted).toBe("REVOKED");
@@ -297,7 +296,6 @@ describe("cut", () => {
 
   it("ends an operator's calls where they run and where they come from", async () => {
     const [a, b] = await twoHubs();
-    const { TestError } = await import("./fleet.js");
     const error = new TestError({ code: "REVOKED", message: "Revoked." });
     b.apps.set("echo", () => new Promise(() => {}));
     const target = { hub: "beta", app: "echo", method: "x" };
@@ -308,5 +306,103 @@ describe("cut", () => {
     const second = expectCode(a.router.call(target, { caller: a.caller }), "REVOKED");
     a.router.cutOperator("op@alpha", error);
     await second;
+  });
+
+  describe("while the decision is being written down", () => {
+    /** Two hubs; `b` writes its decision down only after `release`. */
+    async function slowDisk(): Promise<{ a: Hub; b: Hub; ran: string[]; release(): void; written: string[] }> {
+      const a = fleet.hub("alpha");
+      const disk = Promise.withResolvers<void>();
+      const written: string[] = [];
+      const b = fleet.hub("beta", {
+        audit: {
+          async append(record) {
+            await disk.promise;
+            written.push(record.type === "call.outcome" ? `${record.outcome} ${record.code}` : record.decision);
+          },
+        },
+      });
+      const ran: string[] = [];
+      b.apps.set("echo", ({ method }) => void ran.push(method));
+      b.shared.add("echo");
+      await Promise.all([a.router.start(), b.router.start()]);
+      for (const hub of [a, b]) {
+        hub.router.setMembers([a, b].map(({ identity }) => ({ ...identity, addresses: [] })));
+      }
+      await fleet.until(() => a.events.includes("up beta") && b.events.includes("up alpha"));
+      return { a, b, ran, release: disk.resolve, written };
+    }
+    const cuts: [string, string, (b: Hub, a: Hub) => void][] = [
+      ["its hub is cut off", "CUT", (b, a) => b.router.cut(a.identity.hubId, cutError)],
+      ["its operator is cut off", "CUT", (b, a) => b.router.cutOperator(a.caller.operator, cutError)],
+      ["its hub is a member no more", "HUB_REMOVED", (b) => b.router.setMembers([])],
+      ["somebody it names is revoked", "REVOKED", (b, a) => void b.revoked.add(a.caller.operator)],
+    ];
+    it.each(cuts)("a call runs no more when %s", async (_what, code, cut) => {
+      for (const idempotencyKey of [undefined, "key"]) {
+        const { a, b, ran, release, written } = await slowDisk();
+        const target = { hub: "beta", app: "echo", method: "x", ...(idempotencyKey && { idempotencyKey }) };
+        const call = a.router.call(target, { caller: a.caller, deadlineMs: 1_000 }).catch(() => {});
+        await fleet.clock.advance(100);
+        cut(b, a);
+        await fleet.clock.advance(100);
+        release();
+        await fleet.until(() => written.length === 2);
+        expect(ran).toEqual([]);
+        expect(written[0]).toBe("allow");
+        expect(written[1]).toMatch(new RegExp(`^(error|cancelled) ${code}$`));
+        await fleet.clock.advance(2_000);
+        await call;
+        await fleet.close();
+        fleet = createFleet();
+      }
+    });
+  });
+
+  it("outlasts a member's removal: neither its calls with a key nor connections in the making go on", async () => {
+    const [a, b] = await twoHubs();
+    let aborted = "";
+    b.apps.set("echo", (_request, { signal }) => {
+      signal.addEventListener("abort", () => {
+        aborted = signal.reason.code;
+      });
+      return new Promise(() => {});
+    });
+    const target = { hub: "beta", app: "echo", method: "x", idempotencyKey: "k" };
+    const call = expectCode(a.router.call(target, { caller: a.caller }), "OUTCOME_UNKNOWN");
+    await fleet.until(() => b.records.length === 1);
+    b.router.setMembers([]);
+    expect(aborted).toBe("HUB_REMOVED");
+    await fleet.clock.advance(60_000);
+    await call;
+    expect(b.events).toEqual(["up alpha", "down alpha"]);
+    expect(b.router.session(a.identity.hubId)).toBeUndefined();
+  });
+});
+
+const cutError = new TestError({ code: "CUT", message: "Cut off." });
+
+describe("a listener that throws", () => {
+  it("ends neither a session nor the process", async () => {
+    const rejections: unknown[] = [];
+    const onRejection = (reason: unknown) => rejections.push(reason);
+    process.on("unhandledRejection", onRejection);
+    const bad = () => {
+      throw new TypeError("A listener's mistake.");
+    };
+    const a = fleet.hub("alpha", { onPeerUp: bad, onPeerDown: bad });
+    const b = fleet.hub("beta");
+    await Promise.all([a.router.start(), b.router.start()]);
+    for (const hub of [a, b]) hub.router.setMembers([a, b].map(({ identity }) => ({ ...identity, addresses: [] })));
+    await fleet.until(() => b.events.includes("up alpha"));
+    b.apps.set("echo", () => "ok");
+    b.shared.add("echo");
+    expect(await a.router.call({ hub: "beta", app: "echo", method: "x" }, { caller: a.caller })).toBe("ok");
+    b.router.cut(a.identity.hubId, cutError);
+    await fleet.until(() => a.router.session(b.identity.hubId) === undefined);
+    // An unhandled rejection is told of after the turn it was made in.
+    await new Promise(setImmediate);
+    process.off("unhandledRejection", onRejection);
+    expect(rejections).toEqual([]);
   });
 });
