@@ -19,8 +19,15 @@ export type PeerEvent =
 
 const transitions: Readonly<Record<PeerState, Partial<Record<PeerEvent, PeerState>>>> = {
   proposed: { "token-redeemed": "accepted", revoke: "revoked" },
-  accepted: { "manifest-lists-it": "enrolled", suspend: "suspended", revoke: "revoked" },
-  enrolled: { "session-up": "active", suspend: "suspended", revoke: "revoked" },
+  // A member that joins again may still have a session from before: what becomes of that one changes nothing here.
+  accepted: {
+    "manifest-lists-it": "enrolled",
+    "session-up": "accepted",
+    "session-lost": "accepted",
+    suspend: "suspended",
+    revoke: "revoked",
+  },
+  enrolled: { "session-up": "active", "session-lost": "enrolled", suspend: "suspended", revoke: "revoked" },
   active: { "session-lost": "degraded", "session-up": "active", suspend: "suspended", revoke: "revoked" },
   degraded: { "session-up": "active", "session-lost": "degraded", suspend: "suspended", revoke: "revoked" },
   // Both cut the peer's sessions, so hearing of the loss comes after and changes nothing.
