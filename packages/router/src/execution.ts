@@ -146,7 +146,7 @@ export class Execution {
     if (!request.idempotency) return undefined;
     const { key, digest } = request.idempotency;
     try {
-      return this.#outcomes.claim(caller.operator, request.app, key, digest);
+      return this.#outcomes.claim(caller, request.app, key, digest);
     } catch (cause) {
       const error = toFedError(cause);
       await this.#record(decisionRecord(request, this.#nowMs(), "deny", `idempotency: ${error.code}`, caller, tool));

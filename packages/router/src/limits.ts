@@ -32,9 +32,11 @@ export const limits = {
   listTimeoutMs: 10_000,
   /** Remembered listings, one per hub and authority. */
   listings: 512,
-  /** Idempotency: entries per operator, entries in all, bytes of results, life after the outcome. */
+  /** Idempotency: entries per operator, per home hub and in all, bytes of results, life after the outcome. */
   outcomesPerOperator: 256,
+  outcomesPerHub: 1024,
   outcomes: 4096,
+  outcomeBytesPerHub: 16 * 1024 * 1024,
   outcomeBytes: 64 * 1024 * 1024,
   outcomeLifeMs: 600_000,
   /** Calls in flight, each direction. */

@@ -2,9 +2,10 @@
  * What became of calls with an idempotency key, so that a repetition returns the first outcome instead of acting again.
  * Nothing is forgotten before its time: a full table refuses new keys.
  */
-import { type Clock, equalBytes, type FedError } from "@fed/core";
+import { type Clock, equalBytes, type FedError, type HubId } from "@fed/core";
 import { RouterError } from "./errors.js";
 import { limits } from "./limits.js";
+import type { Caller } from "./ports.js";
 
 /** How a call ended. */
 export type Outcome =
@@ -21,7 +22,17 @@ export interface Claim {
   release(error: FedError): void;
 }
 
+/** Whose key it is. */
+export type KeyOwner = Pick<Caller, "operator" | "homeHub">;
+
+/** What one home hub takes up: it names its operators itself, so a bound per operator alone would bound nothing. */
+interface Share {
+  entries: number;
+  bytes: number;
+}
+
 interface Entry {
+  readonly share: Share;
   readonly digest: Uint8Array;
   readonly outcome: Promise<Outcome>;
   readonly resolve: (outcome: Outcome) => void;
@@ -34,6 +45,7 @@ interface Entry {
 export class OutcomeTable {
   readonly #clock: Clock;
   readonly #operators = new Map<string, Map<string, Entry>>();
+  readonly #shares = new Map<HubId, Share>();
   #entries = 0;
   #bytes = 0;
 
@@ -44,7 +56,8 @@ export class OutcomeTable {
   /**
    * @throws {RouterError} IDEMPOTENCY_MISMATCH when the key stands for another request, BUSY when the table is full.
    */
-  claim(operator: string, app: string, key: string, digest: Uint8Array): Claim {
+  claim(owner: KeyOwner, app: string, key: string, digest: Uint8Array): Claim {
+    const { operator } = owner;
     const name = `${app}\n${key}`;
     const known = this.#operators.get(operator)?.get(name);
     if (known && known.expiresAtMs > this.#clock.monotonicMs()) {
@@ -58,8 +71,8 @@ export class OutcomeTable {
       return { first: false, outcome: known.outcome, settle() {}, release() {} };
     }
     if (known) this.#remove(operator, name);
-    if (this.#isFull(operator)) this.#sweep();
-    if (this.#isFull(operator)) {
+    if (this.#isFull(owner)) this.#sweep();
+    if (this.#isFull(owner)) {
       throw new RouterError({
         code: "BUSY",
         message: "Too many idempotency keys are remembered; this call was not started.",
@@ -67,7 +80,7 @@ export class OutcomeTable {
         retryable: true,
       });
     }
-    return this.#add(operator, name, digest);
+    return this.#add(owner, name, digest);
   }
 
   /** Forgets everything of `operator`. */
@@ -75,9 +88,11 @@ export class OutcomeTable {
     for (const name of this.#operators.get(operator)?.keys() ?? []) this.#remove(operator, name);
   }
 
-  #add(operator: string, name: string, digest: Uint8Array): Claim {
+  #add({ operator, homeHub }: KeyOwner, name: string, digest: Uint8Array): Claim {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
-    const entry: Entry = { digest, outcome: promise, resolve, bytes: 0, expiresAtMs: Number.POSITIVE_INFINITY };
+    const share = this.#shares.get(homeHub) ?? { entries: 0, bytes: 0 };
+    this.#shares.set(homeHub, share);
+    const entry: Entry = { share, digest, outcome: promise, resolve, bytes: 0, expiresAtMs: Number.POSITIVE_INFINITY };
     let keys = this.#operators.get(operator);
     if (!keys) {
       keys = new Map();
@@ -85,6 +100,7 @@ export class OutcomeTable {
     }
     keys.set(name, entry);
     this.#entries++;
+    share.entries++;
     const stands = () => this.#operators.get(operator)?.get(name) === entry;
     return {
       first: true,
@@ -93,6 +109,7 @@ export class OutcomeTable {
         if (stands()) {
           entry.bytes = outcome.kind === "result" ? outcome.bytes : 0;
           this.#bytes += entry.bytes;
+          share.bytes += entry.bytes;
           entry.expiresAtMs = this.#clock.monotonicMs() + limits.outcomeLifeMs;
         }
         resolve(outcome);
@@ -104,10 +121,13 @@ export class OutcomeTable {
     };
   }
 
-  #isFull(operator: string): boolean {
+  #isFull({ operator, homeHub }: KeyOwner): boolean {
+    const { entries, bytes } = this.#shares.get(homeHub) ?? { entries: 0, bytes: 0 };
     return (
       this.#entries >= limits.outcomes ||
       this.#bytes >= limits.outcomeBytes ||
+      entries >= limits.outcomesPerHub ||
+      bytes >= limits.outcomeBytesPerHub ||
       (this.#operators.get(operator)?.size ?? 0) >= limits.outcomesPerOperator
     );
   }
@@ -117,6 +137,7 @@ export class OutcomeTable {
     for (const [operator, keys] of this.#operators) {
       for (const [name, entry] of keys) if (entry.expiresAtMs <= nowMs) this.#remove(operator, name);
     }
+    for (const [homeHub, { entries }] of this.#shares) if (entries === 0) this.#shares.delete(homeHub);
   }
 
   #remove(operator: string, name: string): void {
@@ -127,5 +148,7 @@ export class OutcomeTable {
     if (keys.size === 0) this.#operators.delete(operator);
     this.#entries--;
     this.#bytes -= entry.bytes;
+    entry.share.entries--;
+    entry.share.bytes -= entry.bytes;
   }
 }

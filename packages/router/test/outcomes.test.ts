@@ -4,34 +4,55 @@ import { limits, RouterError } from "../src/index.js";
 import { OutcomeTable } from "../src/outcomes.js";
 
 const digest = new Uint8Array(32);
+const ann = { operator: "ann@h", homeHub: "h" };
+const bob = { operator: "bob@i", homeHub: "i" };
 const done = (bytes: number) => ({ kind: "result", result: "done", bytes }) as const;
 
 describe("OutcomeTable", () => {
   it("refuses new keys above its bytes, and takes them again when the outcomes have expired", async () => {
     const clock = createTestClock();
     const table = new OutcomeTable(clock);
-    table.claim("ann", "app", "big", digest).settle(done(limits.outcomeBytes));
-    await expectCode(() => table.claim("bob", "app", "k", digest), "BUSY");
-    expect(table.claim("ann", "app", "big", digest).first).toBe(false);
+    for (const homeHub of ["h1", "h2", "h3"]) {
+      table.claim({ operator: `op@${homeHub}`, homeHub }, "app", "big", digest).settle(done(limits.outcomeBytesPerHub));
+    }
+    table.claim(ann, "app", "big", digest).settle(done(limits.outcomeBytesPerHub));
+    await expectCode(() => table.claim(bob, "app", "k", digest), "BUSY");
+    expect(table.claim(ann, "app", "big", digest).first).toBe(false);
     await clock.advance(limits.outcomeLifeMs);
-    expect(table.claim("bob", "app", "k", digest).first).toBe(true);
+    expect(table.claim(bob, "app", "k", digest).first).toBe(true);
   });
 
   it("refuses new keys above its entries, whoever holds them", async () => {
     const table = new OutcomeTable(createTestClock());
     for (let i = 0; i < limits.outcomes; i++) {
       const operator = `op-${Math.floor(i / limits.outcomesPerOperator)}`;
-      table.claim(operator, "app", `k${i}`, digest).settle(done(1));
+      const homeHub = `hub-${Math.floor(i / limits.outcomesPerHub)}`;
+      table.claim({ operator, homeHub }, "app", `k${i}`, digest).settle(done(1));
     }
-    await expectCode(() => table.claim("ann", "app", "k", digest), "BUSY");
+    await expectCode(() => table.claim(ann, "app", "k", digest), "BUSY");
+  });
+
+  it("keeps room for other hubs, however many operators one hub invents and however large its results are", async () => {
+    const clock = createTestClock();
+    const table = new OutcomeTable(clock);
+    const invented = (i: number) => ({ operator: `op-${i}@h`, homeHub: "h" });
+    for (let i = 0; i < limits.outcomesPerHub; i++) table.claim(invented(i), "app", "k", digest).settle(done(1));
+    await expectCode(() => table.claim(ann, "app", "k", digest), "BUSY");
+    expect(table.claim(bob, "app", "k", digest).first).toBe(true);
+    await clock.advance(limits.outcomeLifeMs);
+    for (let i = 0; i < 4; i++) {
+      table.claim(invented(i), "app", "large", digest).settle(done(limits.outcomeBytesPerHub / 4));
+    }
+    await expectCode(() => table.claim(ann, "app", "k", digest), "BUSY");
+    expect(table.claim(bob, "app", "k2", digest).first).toBe(true);
   });
 
   it("never forgets a call that still runs", async () => {
     const clock = createTestClock();
     const table = new OutcomeTable(clock);
-    const first = table.claim("ann", "app", "k", digest);
+    const first = table.claim(ann, "app", "k", digest);
     await clock.advance(100 * limits.outcomeLifeMs);
-    const again = table.claim("ann", "app", "k", digest);
+    const again = table.claim(ann, "app", "k", digest);
     expect([first.first, again.first]).toEqual([true, false]);
     first.settle(done(1));
     expect(await again.outcome).toEqual(done(1));
@@ -39,19 +60,19 @@ describe("OutcomeTable", () => {
 
   it("tells those who wait when nothing ran, and frees the key", async () => {
     const table = new OutcomeTable(createTestClock());
-    const first = table.claim("ann", "app", "k", digest);
-    const waiting = table.claim("ann", "app", "k", digest);
+    const first = table.claim(ann, "app", "k", digest);
+    const waiting = table.claim(ann, "app", "k", digest);
     const error = new RouterError({ code: "AUDIT_UNAVAILABLE", message: "Full." });
     first.release(error);
     expect(await waiting.outcome).toEqual({ kind: "error", error });
-    expect(table.claim("ann", "app", "k", digest).first).toBe(true);
+    expect(table.claim(ann, "app", "k", digest).first).toBe(true);
   });
 
   it("forgets an operator at once, also what is settled later", () => {
     const table = new OutcomeTable(createTestClock());
-    const running = table.claim("ann", "app", "k", digest);
-    table.purge("ann");
+    const running = table.claim(ann, "app", "k", digest);
+    table.purge(ann.operator);
     running.settle(done(limits.outcomeBytes));
-    expect(table.claim("ann", "app", "k", digest).first).toBe(true);
+    expect(table.claim(ann, "app", "k", digest).first).toBe(true);
   });
 });
