@@ -12,6 +12,7 @@ import { Federation } from "./cluster/federation.js";
 import { knownAddresses } from "./cluster/known-addresses.js";
 import { type Membership, openMembership } from "./cluster/membership.js";
 import { applyRevocations, type RevocationReport, type RevocationTarget, revoke } from "./cluster/revoking.js";
+import { Opened } from "./opened.js";
 import { createOperatorTokens, type Operator, type OperatorTokens, type Scope } from "./operator.js";
 import type { HubOptions, LanOptions, Logger } from "./options.js";
 import { callScope, openPolicyBook, type PolicyBook } from "./policy-book.js";
@@ -112,7 +113,7 @@ const silent: Logger = { info() {}, warn() {} };
 export async function createHub(options: HubOptions): Promise<Hub> {
   const directory = openStateDirectory(options.dir, { create: options.name !== undefined });
   directory.lock();
-  const opened = new AsyncDisposableStack();
+  const opened = new Opened();
   opened.defer(() => directory.unlock());
   try {
     // What a hub that was killed left behind; now that the lock is ours, nobody listens there.
@@ -135,7 +136,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     await hub.open();
     return hub;
   } catch (error) {
-    await opened.disposeAsync();
+    await opened[Symbol.asyncDispose]();
     throw error;
   }
 }
@@ -158,7 +159,7 @@ interface Parts {
   readonly clock: Clock;
   readonly log: Logger;
   /** What to let go of, in reverse order, when the hub closes. */
-  readonly opened: AsyncDisposableStack;
+  readonly opened: Opened;
 }
 
 class RunningHub implements Hub {
@@ -281,7 +282,7 @@ class RunningHub implements Hub {
       await this.#http?.close();
       await this.#federation?.close();
       this.#refusals.close();
-      await this.#parts.opened.disposeAsync();
+      await this.#parts.opened[Symbol.asyncDispose]();
     })();
     return this.#closing;
   }
