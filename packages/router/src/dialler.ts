@@ -51,8 +51,11 @@ export class Dialler {
   readonly #options: DiallerOptions;
   readonly #targets = new Map<string, Target>();
   readonly #queue: Target[] = [];
+  /** Queued addresses that nothing but discovery, which anybody can feed, speaks for. */
+  readonly #strangers = new Set<Target>();
   readonly #closing = new AbortController();
   #dialling = 0;
+  #strangersDialling = 0;
   #discovered = 0;
 
   constructor(options: DiallerOptions) {
@@ -78,7 +81,7 @@ export class Dialler {
           target.expect = hubId;
           target.hubId = hubId;
         }
-        if (target.state === "idle") this.#enqueue(target);
+        if (target.state === "idle" || this.#strangers.delete(target)) this.#enqueue(target);
       }
     }
     for (const target of gone) {
@@ -139,6 +142,7 @@ export class Dialler {
     for (const target of this.#targets.values()) target.timer?.cancel();
     this.#targets.clear();
     this.#queue.length = 0;
+    this.#strangers.clear();
   }
 
   #target(transport: Transport, address: string): Target {
@@ -183,6 +187,7 @@ export class Dialler {
   #forgetIfGone(target: Target): void {
     if (target.member || target.seen) return;
     target.timer?.cancel();
+    this.#strangers.delete(target);
     this.#targets.delete(keyOf(target.transport.name, target.address));
   }
 
@@ -193,21 +198,34 @@ export class Dialler {
       return;
     }
     this.#become(target, "queued");
-    this.#queue.push(target);
+    if (isStranger(target)) this.#strangers.add(target);
+    else this.#queue.push(target);
     this.#pump();
   }
 
   #pump(): void {
     while (this.#dialling < limits.dialsAtOnce) {
-      const target = this.#queue.shift();
+      const target = this.#queue.shift() ?? this.#takeStranger();
       if (!target) return;
       if (target.state !== "queued" || !this.#has(target)) continue;
+      const strange = isStranger(target) ? 1 : 0;
       this.#dialling++;
+      this.#strangersDialling += strange;
       void this.#dial(target).finally(() => {
         this.#dialling--;
+        this.#strangersDialling -= strange;
         this.#pump();
       });
     }
+  }
+
+  /** The queued stranger that has failed least, so that a flood of false ones holds up neither members nor a true one. */
+  #takeStranger(): Target | undefined {
+    if (this.#strangersDialling >= limits.strangersAtOnce) return undefined;
+    let best: Target | undefined;
+    for (const target of this.#strangers) if (!best || target.failures < best.failures) best = target;
+    if (best) this.#strangers.delete(best);
+    return best;
   }
 
   async #dial(target: Target): Promise<void> {
@@ -264,6 +282,10 @@ export class Dialler {
   #has(target: Target): boolean {
     return this.#targets.get(keyOf(target.transport.name, target.address)) === target;
   }
+}
+
+function isStranger({ member, hubId }: Target): boolean {
+  return !member && hubId === undefined;
 }
 
 function keyOf(transport: string, address: string): string {

@@ -54,6 +54,8 @@ export const limits = {
   /** Dialling. */
   dialTimeoutMs: 10_000,
   dialsAtOnce: 8,
+  /** Of these at addresses that only discovery speaks for. */
+  strangersAtOnce: 4,
   backoffFirstMs: 250,
   backoffMaxMs: 30_000,
   healthyAfterMs: 30_000,

@@ -258,6 +258,42 @@ describe("paths", () => {
     expect(tried).toContain("member");
   });
 
+  it("that discovery invents and that never answer hold up neither members nor an honest newcomer", async () => {
+    const sightings: ((candidate: Candidate) => void)[] = [];
+    const dialled: string[] = [];
+    const transport = (name: string): Transport => ({
+      name,
+      preference: 10,
+      dial(address, { signal } = {}) {
+        dialled.push(address);
+        const { promise, reject } = Promise.withResolvers<never>();
+        signal!.addEventListener("abort", () => reject(signal!.reason));
+        return promise;
+      },
+      listen: async () => ({ addresses: [], close: async () => {}, [Symbol.asyncDispose]: async () => {} }),
+      discover(onCandidate) {
+        sightings.push(onCandidate);
+        return { close: async () => {}, [Symbol.asyncDispose]: async () => {} };
+      },
+    });
+    const a = fleet.hub("alpha", { transports: [transport("lan"), transport("relay")] });
+    await a.router.start();
+    const see = (address: string) => sightings[0]!({ transport: "lan", address, source: "mdns", present: true });
+    for (let i = 0; i < 250; i++) see(`black-hole-${i}`);
+    await fleet.clock.advance(700_000);
+    dialled.length = 0;
+    const members = Array.from({ length: 4 }, (_, i) => fleet.hub(`m${i}`).identity);
+    a.router.setMembers(
+      members.map((member) => ({ ...member, addresses: [{ transport: "relay", address: member.hubId }] })),
+    );
+    await fleet.clock.advance(0);
+    expect(dialled).toEqual(members.map(({ hubId }) => hubId));
+    dialled.length = 0;
+    see("newcomer");
+    await fleet.clock.advance(limits.dialTimeoutMs + 1);
+    expect(dialled).toContain("newcomer");
+  });
+
   it("dial at most eight at once", async () => {
     let now = 0;
     let most = 0;
