@@ -86,6 +86,7 @@ export function createOrderedChannel(options: OrderedChannelOptions): OrderedCha
   let sentDataBytes = 0;
   let creditLimit = connectionWindowBytes;
   let consumedBytes = 0;
+  let arrivedDataBytes = 0;
   let backlogBytes = 0;
   let heldBytes = 0;
   let receivedSinceAck = 0;
@@ -198,6 +199,9 @@ export function createOrderedChannel(options: OrderedChannelOptions): OrderedCha
     const number = Number(sequence);
     if (held.has(number)) return;
     if (number !== nextToDeliver && heldBytes + body.length > connectionWindowBytes) throw violation();
+    if (isData(type)) arrivedDataBytes += body.length;
+    // Credit binds: what the reader has not taken is kept, and a peer that sends on would fill the memory.
+    if (arrivedDataBytes > consumedBytes + connectionWindowBytes) throw violation();
     held.set(number, { type, body });
     heldBytes += body.length;
     acknowledgeSoon(body.length);

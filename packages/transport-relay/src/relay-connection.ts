@@ -237,7 +237,9 @@ export class RelayConnection implements Connection {
     switch (type) {
       case recordType.dataMore:
       case recordType.dataLast:
-        if (body.length === 0 || body.length > maxRecordBytes) throw violation();
+        // Parts are cut in one way only: a message of a million crumbs would cost hundreds of times its length.
+        if (type === recordType.dataMore ? body.length !== maxRecordBytes : body.length === 0) throw violation();
+        if (body.length > maxRecordBytes) throw violation();
         this.#pending.push({ type, body });
         this.#deliver();
         return;

@@ -112,8 +112,8 @@ export function createRelayTransport(options: RelayTransportOptions): RelayTrans
         if (listening?.guest !== undefined) return undefined;
         throw new CoreError({ code: "GUEST_REFUSED", message: "The hub takes no guests now." });
       }
-      const peer = authenticate(initiatorKey, hello.chain);
       const name = encodeBase64Url(initiatorKey);
+      // Before the authenticator hears of it: a replayed chain says what the member was, not what it is.
       if (hello.timestamp <= (newestTimestamps.get(name) ?? -1)) {
         throw new RelayError({
           code: "HANDSHAKE_REPLAYED",
@@ -121,6 +121,7 @@ export function createRelayTransport(options: RelayTransportOptions): RelayTrans
           hint: "Was the other hub's clock set back?",
         });
       }
+      const peer = authenticate(initiatorKey, hello.chain);
       if (newestTimestamps.size >= maxInitiators) newestTimestamps.delete(newestTimestamps.keys().next().value!);
       newestTimestamps.delete(name);
       newestTimestamps.set(name, hello.timestamp);

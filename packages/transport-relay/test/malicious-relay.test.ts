@@ -2,7 +2,7 @@
 import { type Connection, isFedError } from "@fed/core";
 import { type ConnectionReader, expectCode, readConnection } from "@fed/core/testing";
 import fc from "fast-check";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { decodeFrame, encodeFrame } from "../src/frame.js";
 import { innerKind } from "../src/record.js";
 import { routeOf as relayRouteOf } from "../src/relay-keys.js";
@@ -145,11 +145,14 @@ test("old records and whole handshakes replayed later do nothing", async () => {
   new DataView(again.buffer).setUint32(1, 12345);
   scene.relay.tamper = undefined;
   const socket = [...scene.relay.sockets].at(-1)!;
+  const judged = vi.spyOn(scene.hubs[1]!.authenticator, "authenticate");
   const source = decodeFrame(encodeFrame({ type: "recv", route: routeOfInitiator(scene), payload: again }));
   socket.send(encodeFrame(source));
   await until(() => scene.refused.length > 0);
   expect(scene.refused).toEqual(["HANDSHAKE_REPLAYED"]);
   expect(scene.accepted.length).toBe(1);
+  // Whoever keeps the newest leaf of a peer must not be told of an old one.
+  expect(judged).not.toHaveBeenCalled();
 });
 
 test("every flipped byte of a handshake ends in a typed error, and nobody is accepted", async () => {

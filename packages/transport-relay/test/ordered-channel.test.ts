@@ -1,0 +1,84 @@
+import { createTestClock } from "@fed/core/testing";
+import { expect, test } from "vitest";
+import { generateNoiseKeyPair, type NoiseKeys, noiseIk } from "../src/noise.js";
+import { connectionWindowBytes, createOrderedChannel, recordType } from "../src/ordered-channel.js";
+import { createRecordCipher, maxRecordBytes, type RecordCipher } from "../src/record.js";
+import { RelayConnection } from "../src/relay-connection.js";
+
+const noiseKeys = generateNoiseKeyPair();
+
+function keys(): [NoiseKeys, NoiseKeys] {
+  const prologue = new Uint8Array(0);
+  const initiator = noiseIk.createInitiator({ keyPair: noiseKeys, responderKey: noiseKeys.publicKey, prologue });
+  const responder = noiseIk.createResponder({ keyPair: noiseKeys, prologue });
+  responder.readMessage1(initiator.writeMessage1(prologue));
+  const { message, keys: responderKeys } = responder.writeMessage2(prologue);
+  return [initiator.readMessage2(message).keys, responderKeys];
+}
+
+/** Records as a peer makes them that keeps to no rule. */
+function createRogue(cipher: RecordCipher): (type: number, body: Uint8Array) => Uint8Array {
+  let sequence = 0n;
+  return (type, body) => {
+    const plaintext = new Uint8Array(9 + body.length);
+    plaintext[0] = type;
+    new DataView(plaintext.buffer).setBigUint64(1, sequence++);
+    plaintext.set(body, 9);
+    return cipher.seal(plaintext)!;
+  };
+}
+
+test("data beyond the credit that was given ends the channel", () => {
+  const [near, far] = keys();
+  const delivered: Uint8Array[] = [];
+  const failures: string[] = [];
+  const channel = createOrderedChannel({
+    cipher: createRecordCipher(1, far),
+    clock: createTestClock(),
+    transmit() {},
+    deliver: (_type, body) => void delivered.push(body),
+    progress() {},
+    failed: (error) => void failures.push(error.code),
+  });
+  const record = createRogue(createRecordCipher(1, near));
+  const send = () => channel.receive(record(recordType.dataLast, new Uint8Array(32_768)));
+  for (let i = 0; i < connectionWindowBytes / 32_768; i++) send();
+  expect([delivered.length, failures]).toEqual([16, []]);
+  channel.consumed(32_768);
+  send();
+  expect([delivered.length, failures]).toEqual([17, []]);
+  send();
+  expect([delivered.length, failures]).toEqual([17, ["PROTOCOL_ERROR"]]);
+  channel.stop();
+});
+
+test.each([
+  ["crumbs", recordType.dataMore, 1],
+  ["a part that is cut short", recordType.dataMore, maxRecordBytes - 1],
+  ["a last part without content", recordType.dataLast, 0],
+])("%s end the connection", async (_what, type, length) => {
+  const [near, far] = keys();
+  const connection = new RelayConnection({
+    role: "responder",
+    index: 1,
+    keys: far,
+    own: noiseKeys,
+    peerNoiseKey: noiseKeys.publicKey,
+    peer: undefined,
+    remoteAddress: "test",
+    clock: createTestClock(),
+    rekey: { afterMs: 120_000, afterBytes: 2 ** 30, graceMs: 60_000 },
+    transmit() {},
+    confirmed() {},
+    finished() {},
+  });
+  const record = createRogue(createRecordCipher(1, near));
+  connection.receive(record(recordType.confirm, new Uint8Array(0)));
+  const messages: number[] = [];
+  const closed = Promise.withResolvers<string | undefined>();
+  connection.start({ message: (bytes) => messages.push(bytes.length), closed: (error) => closed.resolve(error?.code) });
+  connection.receive(record(recordType.dataMore, new Uint8Array(maxRecordBytes)));
+  connection.receive(record(recordType.dataLast, new Uint8Array(1)));
+  connection.receive(record(type, new Uint8Array(length)));
+  expect(await closed.promise).toBe("PROTOCOL_ERROR");
+});
