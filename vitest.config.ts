@@ -40,7 +40,8 @@ export default defineConfig({
           // The processes they start do the work, not the workers.
           isolate: false,
           maxWorkers: 3,
-          testTimeout: 40_000,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
     ],
