@@ -73,6 +73,8 @@ export async function createRevocationChecker(options: RevocationCheckerOptions)
   const kept = createKeptList(store, key, clusterId, clock);
   const revoked = new Map(revocationKinds.map((kind) => [kind, new Map<string, RevocationEntry>()] as const));
   let current: VerifiedList | undefined;
+  /** Whether the store holds {@link current}. */
+  let isSaved = false;
   /** The last change under way: changes happen one after the other. */
   let last: Promise<unknown> = Promise.resolve();
 
@@ -85,6 +87,8 @@ export async function createRevocationChecker(options: RevocationCheckerOptions)
   }
 
   async function change(signed: unknown, manifest: VerifiedManifest): Promise<readonly RevocationEntry[]> {
+    // A peer may send the same list for ever: it must not hold up, with signatures and disk writes, one that revokes it.
+    if (current && isSaved && isSameText(signed, current.signed)) return [];
     const verified = verifyList(signed, { manifest, clusterId, current });
     const next = current && isOlderCopy(verified.list, current.list) ? current : verified;
     let unsaved: RevocationError | undefined;
@@ -96,6 +100,7 @@ export async function createRevocationChecker(options: RevocationCheckerOptions)
       // Trust is taken away even when the disk cannot remember it.
       unsaved = error;
     }
+    isSaved = unsaved === undefined;
     const added = apply(inForce);
     if (added.length > 0) onChange?.(added);
     if (unsaved) throw unsaved;
@@ -123,6 +128,7 @@ export async function createRevocationChecker(options: RevocationCheckerOptions)
 
   const saved = await kept.load();
   if (saved) apply(saved);
+  isSaved = saved !== undefined;
 
   return {
     get size() {
@@ -154,6 +160,21 @@ export async function createRevocationChecker(options: RevocationCheckerOptions)
         return change(signList(next, signers), manifest);
       }),
   };
+}
+
+/** Whether `signed`, which may be anything, is `known` to the letter. */
+function isSameText(signed: unknown, known: GeneralJws): boolean {
+  if (typeof signed !== "object" || signed === null || !("payload" in signed) || !("signatures" in signed))
+    return false;
+  const { payload, signatures } = signed;
+  return (
+    payload === known.payload &&
+    Array.isArray(signatures) &&
+    signatures.length === known.signatures.length &&
+    known.signatures.every(
+      (one, i) => signatures[i]?.protected === one.protected && signatures[i]?.signature === one.signature,
+    )
+  );
 }
 
 /** Whether `list` says the same as `current`, but was signed earlier. */

@@ -80,6 +80,25 @@ describe("createRevocationChecker", () => {
     expect(error.message).not.toContain("left");
   });
 
+  it("writes a list once, however often a peer sends it", async () => {
+    const memory = createMemoryStore();
+    let writes = 0;
+    const store: Store = Object.assign(Object.create(memory), {
+      compareAndSet(...args: Parameters<Store["compareAndSet"]>) {
+        writes++;
+        return memory.compareAndSet(...args);
+      },
+    });
+    const { checker } = await open({ store });
+    const list = signed(oneOfEach);
+    for (let i = 0; i < 5; i++) await checker.adopt(JSON.parse(JSON.stringify(list)), manifest);
+    expect(writes).toBe(1);
+    const [signature] = list.signatures;
+    const forged = { ...list, signatures: [{ ...signature!, signature: `${"A".repeat(85)}A` }] };
+    await expectCode(checker.adopt(forged, manifest), "BAD_SIGNATURE");
+    expect((await open({ store: memory })).checker.size).toBe(oneOfEach.length);
+  });
+
   it("remembers across a restart", async () => {
     const { store, checker } = await open();
     await checker.revoke(links(3), [founder], manifest);
