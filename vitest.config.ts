@@ -19,6 +19,7 @@ export default defineConfig({
   },
   test: {
     testTimeout: 20_000,
+    hookTimeout: 60_000,
     expect: { poll: { timeout: 10_000 } },
     env: { FED_VECTORS: process.env.FED_VECTORS ?? fileURLToPath(new URL("../shared/vectors", import.meta.url)) },
     projects: [
