@@ -212,6 +212,7 @@ class RunningHub implements Hub {
       revocation: () => this.#openRevocation(),
       federation: () => this.#federation,
       refederate: () => this.#refederate(),
+      onJoinRefused: (from, error) => this.#refusals.add(from, error, "join.refused"),
       lanEnabled: Boolean(options.lan),
       relays: options.relays || [],
     });

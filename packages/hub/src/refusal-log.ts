@@ -1,4 +1,4 @@
-/** Refused handshakes in the audit log: the first of a kind at once, then one record a minute that counts the rest. */
+/** Refused handshakes and joins in the audit log: the first of a kind at once, then one record a minute that counts the rest. */
 import type { Clock, FedError } from "@fed/core";
 import type { AuditEvent } from "./audit-trail.js";
 
@@ -8,18 +8,18 @@ const maxKinds = 256;
 
 /** Writes down who was refused. */
 export interface RefusalLog {
-  add(from: string, error: FedError): void;
+  add(from: string, error: FedError, type?: "peer.refused" | "join.refused"): void;
   /** Stops; what was counted since the last record is written. Idempotent. */
   close(): void;
 }
 
 /** See {@link RefusalLog}. `note` writes one record. */
 export function createRefusalLog(note: (event: AuditEvent) => void, clock: Clock): RefusalLog {
-  const counts = new Map<string, { readonly from: string; readonly code: string; more: number }>();
+  const counts = new Map<string, { readonly event: AuditEvent; more: number }>();
   let timer = clock.setTimer(everyMs, flush);
 
   function write(): void {
-    for (const { from, code, more } of counts.values()) if (more > 0) note({ type: "peer.refused", from, code, more });
+    for (const { event, more } of counts.values()) if (more > 0) note({ ...event, more });
     counts.clear();
   }
 
@@ -29,17 +29,17 @@ export function createRefusalLog(note: (event: AuditEvent) => void, clock: Clock
   }
 
   return {
-    add(from, { code }) {
+    add(from, { code }, type = "peer.refused") {
       const place = placeOf(from);
-      const own = `${place} ${code}`;
+      const own = `${type} ${place} ${code}`;
       const kind = counts.has(own) || counts.size < maxKinds ? own : "others";
       const known = counts.get(kind);
       if (known) {
         known.more++;
         return;
       }
-      counts.set(kind, { from: kind === "others" ? kind : place, code, more: 0 });
-      note({ type: "peer.refused", from: place, code });
+      counts.set(kind, { event: { type, from: kind === "others" ? kind : place, code }, more: 0 });
+      note({ type, from: place, code });
     },
     close() {
       timer.cancel();

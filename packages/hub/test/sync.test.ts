@@ -119,3 +119,32 @@ describe("catching up", () => {
     await expect(a.sync.catchUp(4)).rejects.toMatchObject({ code: "STALE_REVOCATION_VIEW" });
   });
 });
+
+describe("a peer that asks too much", () => {
+  it("gets one stream per session", async () => {
+    const [a, b] = [new Documents(), new Documents()];
+    const [session] = await connected(a, b);
+    const second = session.open(syncHeader);
+    await expect(second.receive()).rejects.toMatchObject({ code: "REQUEST_INVALID" });
+  });
+
+  it("gets the same documents once a second, however often it asks", async () => {
+    const [a, b] = [new Documents(), new Documents()];
+    a.fill(3);
+    const sessions: readonly [Session, Session] = await createMemorySessionPair(
+      { identity: identityOf("a"), handler: { stream: (stream) => a.sync.serve(sessions[0], stream) } },
+      { identity: identityOf("b"), handler: { stream: (stream) => b.sync.serve(sessions[1], stream) } },
+    );
+    const stream = sessions[1].open(syncHeader);
+    for (let i = 0; i < 20; i++) await stream.send(encodeUtf8('{"manifest":0,"revocations":0}'));
+    await stream.send(encodeUtf8('{"manifest":9,"revocations":0}'));
+    let documents = 0;
+    // The answer to the last announcement, which asks for what this side holds, comes after all others.
+    for (let answers = 0; answers < 2; ) {
+      const text = new TextDecoder().decode(await stream.receive());
+      if (text.startsWith('{"manifests"')) documents++;
+      else answers++;
+    }
+    expect(documents).toBe(1);
+  });
+});

@@ -2,7 +2,15 @@
 import { X509Certificate } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join as joinPath } from "node:path";
-import { type Clock, type Connection, type GuestDial, type HubId, type Store, toFedError } from "@fed/core";
+import {
+  type Clock,
+  type Connection,
+  type FedError,
+  type GuestDial,
+  type HubId,
+  type Store,
+  toFedError,
+} from "@fed/core";
 import {
   acceptJoin,
   caPin,
@@ -83,6 +91,8 @@ export interface ClusterOptions {
   readonly federation: () => Federation;
   /** Builds the federation anew, now as a member. */
   readonly refederate: () => Promise<void>;
+  /** Somebody could not join. */
+  readonly onJoinRefused: (from: string, error: FedError) => void;
   readonly lanEnabled: boolean;
   readonly relays: readonly string[];
 }
@@ -200,9 +210,10 @@ export class Cluster {
       });
       audit.note({ type: "member.joined", hub: request.hubId, name: request.name, token: token.id });
     } catch (cause) {
-      const { code } = toFedError(cause);
-      const type = code === "JOIN_UNCONFIRMED" ? "member.unconfirmed" : "join.refused";
-      audit.note({ type, from: connection.remoteAddress, code });
+      const error = toFedError(cause);
+      const { remoteAddress: from } = connection;
+      if (error.code === "JOIN_UNCONFIRMED") audit.note({ type: "member.unconfirmed", from, code: error.code });
+      else this.#options.onJoinRefused(from, error);
     }
   }
 
@@ -217,8 +228,10 @@ export class Cluster {
   }
 
   /** A pairing token was revoked. */
-  async closeToken(id: string): Promise<void> {
-    await this.#tokens.close(id);
+  closeToken(id: string): void {
+    this.#tokens.close(id).catch((cause: unknown) => {
+      this.#options.audit.note({ type: "token.open", token: id, code: toFedError(cause).code });
+    });
   }
 
   /** All other members and where they stand. */

@@ -126,6 +126,7 @@ export class Federation implements AsyncDisposable {
       signer: createSigning(options),
       verifier: createVerifying(options, peerLeaves),
       digest: sha256,
+      authorizePeer: (peer) => revocation?.assertLeaf(peer),
       revocation: {
         assertCaller(caller, peer) {
           if (peer) revocation?.assertLeaf(peer);

@@ -44,7 +44,7 @@ export class PeerLeaves implements PeerAuthenticator {
         hint: "Check that both hubs have the current manifest.",
       });
     }
-    this.#shown.set(leaf.hubId, leaf);
+    this.#remember(leaf);
     const { hubId, clusterId, thumbprint, serial, spki } = leaf;
     return { hubId, clusterId, name: member.name, thumbprint, serial, spki };
   }
@@ -55,16 +55,22 @@ export class PeerLeaves implements PeerAuthenticator {
     if (leaf.hubId !== hubId || leaf.spki !== spki) {
       throw new HubError({ code: "REQUEST_INVALID", message: "The peer showed a leaf that is not its own." });
     }
-    this.#shown.set(hubId, leaf);
+    this.#remember(leaf);
   }
 
-  /** What a peer was renewed to since it connected as `peer`, while its key still stands in the manifest. */
+  /**
+   * What a peer was renewed to since it connected as `peer`, while its key still stands in the manifest.
+   * @throws {RevocationError} as {@link publicKeyOf}.
+   */
   renewed(peer: PeerIdentity): Leaf | undefined {
     const leaf = this.#current(peer.hubId);
     return leaf?.spki === peer.spki && leaf.thumbprint !== peer.thumbprint ? leaf : undefined;
   }
 
-  /** The leaf key (32 bytes) of a member that has proved it here and still is one. */
+  /**
+   * The leaf key (32 bytes) of a member that has proved it here and still is one, while its leaf is good.
+   * @throws {RevocationError} when the hub, its leaf or its key was revoked since.
+   */
   publicKeyOf(hubId: HubId): Uint8Array | undefined {
     return this.#current(hubId)?.publicKey;
   }
@@ -75,8 +81,18 @@ export class PeerLeaves implements PeerAuthenticator {
     return accepted;
   }
 
+  /** Never an older leaf after a newer one: a handshake that was recorded may be played again. */
+  #remember(leaf: Leaf): void {
+    const known = this.#shown.get(leaf.hubId);
+    if (known?.spki === leaf.spki && known.notBeforeMs > leaf.notBeforeMs) return;
+    this.#shown.set(leaf.hubId, leaf);
+  }
+
   #current(hubId: HubId): Leaf | undefined {
     const leaf = this.#shown.get(hubId);
-    return leaf && memberOf(this.#manifest().manifest, hubId)?.spki === leaf.spki ? leaf : undefined;
+    if (!leaf || leaf.notAfterMs < this.#clock.nowMs()) return undefined;
+    if (memberOf(this.#manifest().manifest, hubId)?.spki !== leaf.spki) return undefined;
+    this.#assertLeaf(leaf);
+    return leaf;
   }
 }

@@ -108,7 +108,7 @@ export function applyRevocations(entries: readonly RevocationEntry[], cluster: C
       for (const peer of connected)
         if ((kind === "leaf" ? peer.serial : peer.spki) === id) router.cut(peer.hubId, error);
     } else if (kind === "token") {
-      void cluster.closeToken(id);
+      cluster.closeToken(id);
     }
   }
   // Only hubs stay cut. One whose old leaf was revoked may come back with its new one: the handshake decides.

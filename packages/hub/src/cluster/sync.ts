@@ -24,6 +24,7 @@ import { HubError } from "../errors.js";
 /** One message; larger catch-ups take several rounds. */
 const maxManifestsPerMessage = 64;
 const catchUpMs = 2_000;
+const repeatMs = 1_000;
 
 /** What a peer last said it holds. */
 export interface PeerHeads {
@@ -74,6 +75,9 @@ export const syncHeader: Uint8Array = encodeUtf8('{"k":"sync","v":1}');
 export function createSync({ state, clock, onRefused }: SyncOptions): Sync {
   const live = new Map<Stream, HubId>();
   const peers = new Map<HubId, PeerHeads>();
+  const synced = new WeakSet<Session>();
+  /** What was last sent on each stream, and when: the same is not sent twice in a second, however often it is asked for. */
+  const sent = new WeakMap<Stream, { readonly what: string; readonly atMs: number }>();
   /** Who waits for a list of at least that size. */
   const waiting = new Map<() => void, number>();
 
@@ -83,6 +87,8 @@ export function createSync({ state, clock, onRefused }: SyncOptions): Sync {
 
   async function run(session: Session, stream: Stream): Promise<void> {
     const peer = session.peer.hubId;
+    if (synced.has(session)) return stream.reset(invalid("A session has one sync stream."));
+    synced.add(session);
     live.set(stream, peer);
     void send(stream, state.heads());
     try {
@@ -109,6 +115,10 @@ export function createSync({ state, clock, onRefused }: SyncOptions): Sync {
     theirs: { readonly manifest: number; readonly revocations: number },
   ): Promise<void> {
     const mine = state.heads();
+    const what = `${theirs.manifest} ${theirs.revocations} ${mine.manifest} ${mine.revocations}`;
+    const last = sent.get(stream);
+    if (last?.what === what && clock.monotonicMs() - last.atMs < repeatMs) return;
+    sent.set(stream, { what, atMs: clock.monotonicMs() });
     if (mine.manifest > theirs.manifest) {
       await send(stream, { manifests: oneMessageful(state.manifestsAfter(theirs.manifest)) });
     }

@@ -158,10 +158,10 @@ async function callTool(
           progressToken === undefined
             ? undefined
             : (params) =>
-                void mcpReq.notify({
-                  method: "notifications/progress",
-                  params: { ...(params as object), progressToken },
-                }),
+                // A client that is gone is heard of by the call's signal.
+                void mcpReq
+                  .notify({ method: "notifications/progress", params: { ...(params as object), progressToken } })
+                  .catch(() => {}),
       },
     );
     return result as CallToolResult;
