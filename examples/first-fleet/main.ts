@@ -335,7 +335,7 @@ async function lookAround(): Promise<void> {
   for (const words of ["apps", "peers", "path pc2", "cluster status", "revocations", "audit tail", "doctor"])
     say(`${command} ${words}`);
   say("Ctrl-C ends it.");
-  await new Promise((resolve) => process.once("SIGINT", resolve).once("SIGTERM", resolve));
+  await new Promise(() => {});
 }
 
 async function cleanUp(): Promise<void> {
@@ -343,11 +343,19 @@ async function cleanUp(): Promise<void> {
   if (existsSync(root)) rmSync(root, { recursive: true, force: true });
 }
 
-if (!keep) {
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.once(signal, () => void cleanUp().then(() => process.exit(130)));
-  }
+/** However the demo comes to its end, nothing stays behind. */
+function endWith(status: number): void {
+  void cleanUp().finally(() => process.exit(status));
 }
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => endWith(keep ? 0 : 130));
+process.once("uncaughtException", (error) => {
+  console.error(error);
+  endWith(1);
+});
+// Whoever reads along has gone, as in `demo | head`.
+process.stdout.once("error", () => endWith(1));
+
 try {
   await main();
   if (keep) await lookAround();
