@@ -133,6 +133,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     );
     const hub = new RunningHub({ options, directory, store, identity, audit, clock, log, opened });
     opened.use(hub.appHost);
+    opened.defer(() => hub.disconnect());
     await hub.open();
     return hub;
   } catch (error) {
@@ -280,12 +281,16 @@ class RunningHub implements Hub {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       rmSync(this.#parts.directory.file("run.json"), { force: true });
-      await this.#http?.close();
-      await this.#federation?.close();
-      this.#refusals.close();
       await this.#parts.opened[Symbol.asyncDispose]();
     })();
     return this.#closing;
+  }
+
+  /** Leaves every network; as far as it got where opening failed half-way. */
+  async disconnect(): Promise<void> {
+    await this.#http?.close();
+    await this.#federation?.close();
+    this.#refusals.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

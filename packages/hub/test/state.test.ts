@@ -49,6 +49,22 @@ describe("a port in use", () => {
     expect(hub.url).toBe(`http://127.0.0.1:${port}`);
   });
 
+  it("for HTTP lets go of the LAN again", async () => {
+    await using fleet = new TestFleet();
+    const founder = await fleet.hub("pc1", { lan: loopback });
+    await founder.cluster.create({ name: "home" });
+    const lanPort = Number(founder.cluster.status().lan!.addresses[0]!.split(":").at(-1));
+    await founder.close();
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as { port: number };
+    const lan = { ...loopback, listen: { host: "127.0.0.1", port: lanPort } };
+    await expectCode(fleet.hub("pc1", { lan, http: { host: "127.0.0.1", port } }), "HTTP_PORT_IN_USE");
+    const other = createServer().listen(lanPort, "127.0.0.1");
+    await once(other, "listening");
+    for (const open of [server, other]) open.close();
+  });
+
   it("for the LAN shows in the status, and the hub listens once it is free", async () => {
     await using fleet = new TestFleet();
     const server = createServer().listen(0, "127.0.0.1");
