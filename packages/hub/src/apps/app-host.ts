@@ -30,8 +30,6 @@ interface ToolHints {
 /** Options of {@link createAppHost}. */
 export interface AppHostOptions {
   readonly clock: Clock;
-  /** An app became ready, failed, came or went. */
-  readonly onChange?: () => void;
 }
 
 /** Runs apps and answers for them. */
@@ -45,7 +43,7 @@ export interface AppHost extends LocalApps, AsyncDisposable {
 }
 
 /** See {@link AppHost}. */
-export function createAppHost({ clock, onChange = () => {} }: AppHostOptions): AppHost {
+export function createAppHost({ clock }: AppHostOptions): AppHost {
   const apps = new Map<string, App>();
   const hints = new Map<string, Map<string, ToolHints>>();
   const starts: Promise<void>[] = [];
@@ -59,7 +57,7 @@ export function createAppHost({ clock, onChange = () => {} }: AppHostOptions): A
           message: apps.has(name) ? `There is an app called ${name} already.` : `A hub runs at most ${maxApps} apps.`,
         });
       }
-      const app = new App({ name, config, clock, onChange });
+      const app = new App({ name, config, clock });
       apps.set(name, app);
       starts.push(app.start());
     },

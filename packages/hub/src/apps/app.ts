@@ -52,18 +52,15 @@ export class App {
   readonly name: string;
   readonly config: AppConfig;
   readonly #clock: Clock;
-  readonly #onChange: () => void;
 
   constructor(options: {
     readonly name: string;
     readonly config: AppConfig;
     readonly clock: Clock;
-    readonly onChange: () => void;
   }) {
     this.name = options.name;
     this.config = options.config;
     this.#clock = options.clock;
-    this.#onChange = options.onChange;
   }
 
   /** Begins connecting; resolves when the first attempt has ended, well or not. */
@@ -86,7 +83,6 @@ export class App {
       this.status = "ready";
       this.error = undefined;
       this.#ready.resolve();
-      this.#onChange();
     } catch (cause) {
       if (this.#client === client) this.#client = undefined;
       await client.close().catch(() => {});
@@ -231,7 +227,6 @@ export class App {
     this.status = "failed";
     this.error = error;
     this.#ready.resolve();
-    this.#onChange();
     this.#retry = this.#clock.setTimer(this.#pauseMs * (0.5 + Math.random()), () => void this.start());
     this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs);
   }
