@@ -54,7 +54,7 @@ try {
   const seen: number[] = [];
   const result = (await laptop.apps.call(print, {
     operator,
-    onProgress: (params) => seen.push((params as { progress: number }).progress),
+    onNotification: ({ params }) => seen.push((params as { progress: number }).progress),
   })) as { content: unknown };
   assert.deepEqual(result.content, [{ type: "text", text: "printed 3 pages" }]);
   assert.deepEqual(seen, [1, 2, 3]);

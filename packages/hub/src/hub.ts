@@ -3,7 +3,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import type { VerifiedLog } from "@fed/audit-chain";
 import { type Clock, type HubId, isFedError, type Store, systemClock } from "@fed/core";
 import { createRevocationChecker, type RevocationChecker, type RevocationList } from "@fed/revocation";
-import type { Caller, PathStatus } from "@fed/router";
+import type { Caller, Notification, PathStatus } from "@fed/router";
 import { formatPrincipal, type ShareOptions, type SharingPolicy } from "@fed/trust";
 import { type AppHost, createAppHost } from "./apps/app-host.js";
 import { type AuditEntry, type AuditTrail, openAuditTrail } from "./audit-trail.js";
@@ -41,7 +41,8 @@ export interface HubCallOptions {
   readonly deadlineMs?: number;
   /** The owner returns the first outcome to every repetition for 10 minutes. */
   readonly idempotencyKey?: string;
-  readonly onProgress?: (params: unknown) => void;
+  /** Each notification that belongs to the call, in order; progress is `notifications/progress`. */
+  readonly onNotification?: (notification: Notification) => void;
 }
 
 /** What the CLI reads to find the running hub; mode 0600, gone when the hub has stopped. */
@@ -304,12 +305,12 @@ class RunningHub implements Hub {
       readonly method: string;
       readonly params: Record<string, unknown>;
     },
-    { operator, signal, onProgress, deadlineMs, idempotencyKey }: HubCallOptions,
+    { operator, signal, onNotification, deadlineMs, idempotencyKey }: HubCallOptions,
   ): Promise<unknown> {
     const { hub, app, method, params } = target;
     return this.#federation.router.call(
       { hub, app, method, params, idempotencyKey, readOnly: method !== "tools/call" },
-      { caller: this.#callerOf(operator), signal, onProgress, deadlineMs },
+      { caller: this.#callerOf(operator), signal, onNotification, deadlineMs },
     );
   }
 

@@ -20,8 +20,10 @@ async function neighbours(fleet: TestFleet, bad: AppConfig) {
   return {
     pc1,
     pc2,
-    call: (tool: string, options: { deadlineMs?: number; onProgress?: (params: unknown) => void } = {}) =>
-      pc1.apps.call({ hub: "pc2", app: "bad", tool }, { operator, ...options }),
+    call: (
+      tool: string,
+      options: { deadlineMs?: number; onNotification?: (notification: { params?: unknown }) => void } = {},
+    ) => pc1.apps.call({ hub: "pc2", app: "bad", tool }, { operator, ...options }),
     status: async () => (await pc1.apps.list({ operator })).map(({ app, status }) => `${app} ${status}`),
     async echoAnswers(): Promise<void> {
       const result = await pc1.apps.call(
@@ -133,7 +135,7 @@ describe("an app that fails while it runs", () => {
     await using fleet = new TestFleet();
     const { call, echoAnswers } = await neighbours(fleet, withFault("none"));
     const progress: unknown[] = [];
-    const flood = call("progress", { deadlineMs: 2_000, onProgress: (params) => progress.push(params) });
+    const flood = call("progress", { deadlineMs: 2_000, onNotification: ({ params }) => progress.push(params) });
     flood.catch(() => {});
     await expect.poll(() => progress.length).toBeGreaterThan(10);
     await echoAnswers();

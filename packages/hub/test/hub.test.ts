@@ -71,7 +71,13 @@ describe("hubs across a relay", () => {
     expect(await call("echo", { text: "far" })).toMatchObject({ content: [{ text: "far" }] });
 
     const progress: unknown[] = [];
-    await call("count", { to: 3 }, { onProgress: (params: { progress: number }) => progress.push(params.progress) });
+    await call(
+      "count",
+      { to: 3 },
+      {
+        onNotification: ({ params }: { params?: unknown }) => progress.push((params as { progress: number }).progress),
+      },
+    );
     expect(progress).toEqual([1, 2, 3]);
 
     const cancel = new AbortController();

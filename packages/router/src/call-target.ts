@@ -2,7 +2,7 @@
 import { isAppName } from "@fed/core";
 import { RouterError } from "./errors.js";
 import { limits } from "./limits.js";
-import type { Caller, Envelope } from "./ports.js";
+import type { Caller, Envelope, Notification } from "./ports.js";
 import { bodyTooLarge, encodeBody, isIdempotencyKey } from "./wire.js";
 
 /** What to call. */
@@ -26,10 +26,10 @@ export interface CallOptions {
   /** The envelope this call arrived in, when it is forwarded for a caller of another hub. */
   readonly incoming?: Envelope;
   readonly signal?: AbortSignal;
-  /** Default 60 000. */
+  /** Default 60 000; Infinity: until cancelled. */
   readonly deadlineMs?: number;
-  /** The params of each progress notification, in order. A throw cancels the call. */
-  onProgress?(params: unknown): void;
+  /** Each notification that belongs to the call, in order. A throw cancels the call. */
+  onNotification?(notification: Notification): void;
 }
 
 /** @throws {RouterError} REQUEST_MALFORMED when app or key cannot be one. */

@@ -16,8 +16,16 @@ import { RouterError } from "./errors.js";
 import { InFlight, limits } from "./limits.js";
 import type { Link } from "./link.js";
 import type { PeerPaths } from "./peer-paths.js";
-import type { Caller, Digest, Envelope, EnvelopeSigner, RevocationChecker } from "./ports.js";
-import { type Answer, encodeCallHeader, encodeListHeader, parseAnswer, remoteProtocol, requestDigest } from "./wire.js";
+import type { Caller, Digest, Envelope, EnvelopeSigner, Notification, RevocationChecker } from "./ports.js";
+import {
+  type Answer,
+  type CallKind,
+  encodeCallHeader,
+  encodeListHeader,
+  parseAnswer,
+  remoteProtocol,
+  requestDigest,
+} from "./wire.js";
 
 /** Told that a peer holds a longer revocation list than this hub; what it returns is awaited before its answer counts. */
 export type LargerRevocationListener = (peer: PeerIdentity, size: number) => void | Promise<void>;
@@ -34,6 +42,7 @@ export interface CallPorts {
 
 /** A call to another hub's app. */
 export interface RemoteCall {
+  readonly kind: CallKind;
   readonly hubId: HubId;
   readonly app: string;
   readonly callId: string;
@@ -42,10 +51,10 @@ export interface RemoteCall {
   readonly readOnly: boolean;
   readonly caller: Caller;
   readonly incoming: Envelope | undefined;
-  readonly onProgress: ((params: unknown) => void) | undefined;
+  readonly onNotification: ((notification: Notification) => void) | undefined;
 }
 
-type LastAnswer = Exclude<Answer, { readonly kind: "progress" }>;
+type LastAnswer = Exclude<Answer, { readonly kind: "notification" }>;
 
 /** How one attempt ended without an answer. */
 class Unanswered {
@@ -67,7 +76,7 @@ const noBytes = new Uint8Array(0);
 /** Calls apps of other hubs. */
 export class Client {
   readonly #ports: CallPorts;
-  readonly #inFlight = new InFlight();
+  readonly #inFlight = { call: new InFlight(), listen: new InFlight(limits.listensPerPeer, limits.listens) };
 
   constructor(ports: CallPorts) {
     this.#ports = ports;
@@ -80,11 +89,12 @@ export class Client {
    * @throws {RouterError} HUB_UNREACHABLE, OUTCOME_UNKNOWN, BUSY, REMOTE_PROTOCOL, BODY_TOO_LARGE; the deadline's error.
    */
   async call(call: RemoteCall, deadline: Deadline): Promise<unknown> {
-    this.#inFlight.take(call.hubId);
+    const inFlight = this.#inFlight[call.kind];
+    inFlight.take(call.hubId);
     try {
       return await this.#attempts(call, deadline);
     } finally {
-      this.#inFlight.release(call.hubId);
+      inFlight.release(call.hubId);
     }
   }
 
@@ -142,7 +152,7 @@ export class Client {
 
   async #attempt(link: Link, call: RemoteCall, deadline: Deadline): Promise<unknown> {
     const { digest, signer, revocation } = this.#ports;
-    const { caller, app, callId, body, idempotencyKey, incoming } = call;
+    const { kind, caller, app, callId, body, idempotencyKey, incoming } = call;
     if (deadline.signal.aborted) throw deadline.signal.reason;
     revocation.assertCaller(caller, link.peer);
     if (body.length > link.session.maxMessageBytes) {
@@ -151,7 +161,7 @@ export class Client {
         message: `The request has ${body.length} bytes; this path carries ${link.session.maxMessageBytes}.`,
       });
     }
-    const bodyDigest = requestDigest(digest, "call", app, idempotencyKey, body);
+    const bodyDigest = requestDigest(digest, kind, app, idempotencyKey, body);
     const envelope = signer.sign({
       caller,
       to: call.hubId,
@@ -161,7 +171,7 @@ export class Client {
     });
     let stream: Stream;
     try {
-      stream = link.session.open(encodeCallHeader({ app, id: callId, envelope, idempotencyKey }));
+      stream = link.session.open(encodeCallHeader({ kind, app, id: callId, envelope, idempotencyKey }));
     } catch (cause) {
       return new Unanswered(false, toFedError(cause));
     }
@@ -172,7 +182,7 @@ export class Client {
     try {
       // A failed send shows at receive as well, with the reason that counts.
       stream.send(body, { end: true }).catch(() => {});
-      return await this.#result(link, caller, stream, app, deadline, call.onProgress);
+      return await this.#result(link, caller, stream, app, deadline, call.onNotification);
     } finally {
       link.impatient.delete(leave);
       link.finish();
@@ -186,11 +196,11 @@ export class Client {
     stream: Stream,
     app: string | undefined,
     deadline: Deadline,
-    onProgress: ((params: unknown) => void) | undefined,
+    onNotification: ((notification: Notification) => void) | undefined,
   ): Promise<unknown> {
     let last: LastAnswer | Unanswered;
     try {
-      last = await this.#lastAnswer(link, stream, app, deadline, onProgress);
+      last = await this.#lastAnswer(link, stream, app, deadline, onNotification);
     } catch (cause) {
       stream.reset(cancelError(cause));
       throw toFedError(cause);
@@ -207,9 +217,9 @@ export class Client {
     stream: Stream,
     app: string | undefined,
     deadline: Deadline,
-    onProgress: ((params: unknown) => void) | undefined,
+    onNotification: ((notification: Notification) => void) | undefined,
   ): Promise<LastAnswer | Unanswered> {
-    for (let count = 0; count <= limits.progressCount; count++) {
+    for (let count = 0; count <= limits.notificationCount; count++) {
       let message: Uint8Array | undefined;
       try {
         message = await Promise.race([stream.receive(), deadline.ended]);
@@ -220,10 +230,10 @@ export class Client {
       }
       if (!message) return new Unanswered(true, remoteProtocol("The peer ended the stream without an answer."));
       const answer = parseAnswer(message, link.peer.hubId, app);
-      if (answer.kind !== "progress") return answer;
-      onProgress?.(answer.params);
+      if (answer.kind !== "notification") return answer;
+      onNotification?.(answer.notification);
     }
-    throw remoteProtocol("The peer sends progress without end.");
+    throw remoteProtocol("The peer sends notifications without end.");
   }
 
   /** The peer knows of revocations that this hub does not: they are fetched before its answer counts. */

@@ -13,7 +13,7 @@ export interface Deadline {
   done(): void;
 }
 
-/** Starts a deadline of `afterMs` on `clock`, under `outer`. */
+/** Starts a deadline of `afterMs` on `clock`, under `outer`; Infinity: none. */
 export function createDeadline(clock: Clock, afterMs: number, outer: AbortSignal | undefined): Deadline {
   const controller = new AbortController();
   const { promise: ended, reject } = Promise.withResolvers<never>();
@@ -24,15 +24,15 @@ export function createDeadline(clock: Clock, afterMs: number, outer: AbortSignal
     reject(error);
   };
   const onAbort = () => cancel(abortedError(outer!));
-  const timer = clock.setTimer(afterMs, () =>
+  const expire = () =>
     cancel(
       new RouterError({
         code: "DEADLINE_EXCEEDED",
         message: `No answer within ${afterMs} ms; the call was cancelled.`,
         hint: "It may have taken effect: look before you repeat it.",
       }),
-    ),
-  );
+    );
+  const timer = afterMs === Number.POSITIVE_INFINITY ? undefined : clock.setTimer(afterMs, expire);
   if (outer?.aborted) onAbort();
   else outer?.addEventListener("abort", onAbort, { once: true });
   return {
@@ -40,7 +40,7 @@ export function createDeadline(clock: Clock, afterMs: number, outer: AbortSignal
     ended,
     cancel,
     done() {
-      timer.cancel();
+      timer?.cancel();
       outer?.removeEventListener("abort", onAbort);
     },
   };

@@ -2,7 +2,7 @@
  * The one walk of every call on the hub that owns the app, local or remote: revocation, sharing policy, audit of the
  * decision (durable), the app, audit of the outcome. ARCHITECTURE "The way of one call".
  */
-import { type Clock, encodeUtf8, type FedError, type HubId, type PeerIdentity, toFedError } from "@fed/core";
+import { type Clock, encodeUtf8, type FedError, type HubId, type Json, type PeerIdentity, toFedError } from "@fed/core";
 import { unlessAborted } from "./deadline.js";
 import { appError, RouterError } from "./errors.js";
 import { type Claim, OutcomeTable } from "./outcomes.js";
@@ -11,6 +11,7 @@ import type {
   AuditSink,
   Caller,
   LocalApps,
+  Notification,
   RevocationChecker,
   SharingDecision,
   SharingPolicy,
@@ -41,7 +42,7 @@ export interface ExecutionRequest {
   readonly idempotency: { readonly key: string; readonly digest: Uint8Array } | undefined;
   /** Aborting it cancels the app's work. */
   readonly controller: AbortController;
-  progress(params: unknown): void;
+  notify(notification: Notification): void;
 }
 
 interface Running {
@@ -77,8 +78,7 @@ export class Execution {
   async #decided({ request, caller }: Running): Promise<unknown> {
     const tool = toolOf(request);
     const decision = this.decide({
-      // Whoever may call one tool may ask which: what is not for the caller is taken out of the answer.
-      action: request.method === "tools/list" ? "list" : "call",
+      action: actionOf(request),
       app: request.app,
       ...(tool === undefined ? {} : this.#toolFacts(request.app, tool)),
       caller,
@@ -169,7 +169,7 @@ export class Execution {
       if (controller.signal.aborted) throw controller.signal.reason;
       // Again: time has passed since the call was let in, and what it does now cannot be taken back.
       this.#ports.revocation.assertCaller(caller, request.peer);
-      const context = { caller, callId, signal: controller.signal, progress: request.progress };
+      const context = { caller, callId, signal: controller.signal, notify: request.notify };
       const work = this.#ports.apps.call(app, { method, params }, context);
       result = this.#shown(request, caller, await unlessAborted(work, controller.signal));
     } catch (cause) {
@@ -271,6 +271,18 @@ function sharingDenied(app: string, decision: SharingDecision): RouterError {
     hint: `Its operator can allow it: fed share ${app}`,
     details: { rule: decision.rule },
   });
+}
+
+/** Whoever may call one tool may ask which: what is not for the caller is taken out of the answer. */
+function actionOf({ method, params }: ExecutionRequest): SharingRequest["action"] {
+  if (method === "tools/list" || method === "server/discover" || method === "ping") return "list";
+  return method === "subscriptions/listen" && !namesResources(params) ? "list" : "call";
+}
+
+/** That a list has changed says no more than the list; what happens to a resource does. */
+function namesResources(params: unknown): boolean {
+  const filter = isObject(params as Json) ? (params as { readonly notifications?: Json }).notifications : undefined;
+  return isObject(filter) && filter.resourceSubscriptions !== undefined;
 }
 
 function toolOf(request: ExecutionRequest): string | undefined {

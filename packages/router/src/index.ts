@@ -21,6 +21,7 @@ export type {
   LocalApp,
   LocalApps,
   Member,
+  Notification,
   PeerAuthorizer,
   PeerEvents,
   RevocationChecker,

@@ -13,12 +13,12 @@ export const limits = {
   viaCount: 3,
   /** JSON nesting in bodies and results. */
   jsonDepth: 64,
-  /** One progress notification, bytes. */
-  progressBytes: 64 * 1024,
-  /** Progress notifications one call may bring. */
-  progressCount: 100_000,
-  /** Progress notifications waiting for credit; further ones are dropped. */
-  progressQueue: 256,
+  /** One notification, bytes. */
+  notificationBytes: 64 * 1024,
+  /** Notifications one call may bring. */
+  notificationCount: 100_000,
+  /** Notifications waiting for credit; above it those that tell of progress are dropped, any other ends the call. */
+  notificationQueue: 256,
   /** An error answer's texts, characters. */
   errorText: { message: 1024, hint: 512 },
   /** An error answer's details, bytes of JSON. */
@@ -40,8 +40,11 @@ export const limits = {
   outcomeBytes: 64 * 1024 * 1024,
   outcomeLifeMs: 600_000,
   /** Calls in flight, each direction. */
-  callsPerPeer: 64,
-  calls: 1024,
+  callsPerPeer: 256,
+  calls: 2048,
+  /** Subscriptions open, each direction. They last, so calls do not wait behind them. */
+  listensPerPeer: 256,
+  listens: 2048,
   /** Paths. */
   probeBytes: 16 * 1024,
   probeTimeoutMs: 5_000,
@@ -67,15 +70,22 @@ export const limits = {
   retryWaitMs: 5_000,
 } as const;
 
-/** Counts calls in flight, per peer and in all. */
+/** Counts what is in flight, per peer and in all. */
 export class InFlight {
+  readonly #maxPerPeer: number;
+  readonly #max: number;
   readonly #perPeer = new Map<HubId, number>();
   #total = 0;
+
+  constructor(maxPerPeer: number = limits.callsPerPeer, max: number = limits.calls) {
+    this.#maxPerPeer = maxPerPeer;
+    this.#max = max;
+  }
 
   /** @throws {RouterError} BUSY above either limit. */
   take(peer: HubId): void {
     const count = this.#perPeer.get(peer) ?? 0;
-    if (count >= limits.callsPerPeer || this.#total >= limits.calls) {
+    if (count >= this.#maxPerPeer || this.#total >= this.#max) {
       throw new RouterError({
         code: "BUSY",
         message: "Too many calls are in flight; this one was not started.",

@@ -134,14 +134,20 @@ export interface AppRequest {
   readonly params: unknown;
 }
 
+/** One MCP notification, e.g. `notifications/progress`, without what belongs to one hop alone. */
+export interface Notification {
+  readonly method: string;
+  readonly params?: unknown;
+}
+
 /** What an app learns beside the request. */
 export interface AppContext {
   readonly caller: Caller;
   readonly callId: string;
   /** Aborted when the caller cancels or is gone; its reason is a FedError. */
   readonly signal: AbortSignal;
-  /** Passes the params of one progress notification back to the caller, in order. */
-  progress(params: unknown): void;
+  /** Passes one MCP notification that belongs to this request back to the caller, in order. */
+  notify(notification: Notification): void;
 }
 
 export interface LocalApps {

@@ -35,7 +35,7 @@ import type {
   SharingPolicy,
 } from "./ports.js";
 import { Server } from "./serve.js";
-import { newCallId, parseBody, parseHeader, requestDigest, type StreamHeader } from "./wire.js";
+import { kindOf, newCallId, parseBody, parseHeader, requestDigest, type StreamHeader } from "./wire.js";
 
 /** Serves the streams of one kind that peers open, e.g. `sync`. A throw resets the stream. */
 export type StreamProtocol = (session: Session, stream: Stream, header: StreamHeader) => void;
@@ -252,8 +252,8 @@ class HubRouter implements Router {
     const controller = new AbortController();
     const onAbort = () => controller.abort(deadline.signal.reason);
     deadline.signal.addEventListener("abort", onAbort, { once: true });
-    const digest = () => requestDigest(this.#options.digest, "call", app, idempotencyKey, bodyOf(target));
-    const { caller, onProgress } = options;
+    const digest = () => requestDigest(this.#options.digest, kindOf(method), app, idempotencyKey, bodyOf(target));
+    const { caller, onNotification } = options;
     const work = this.#execution.run({
       callId: newCallId(),
       app,
@@ -263,8 +263,8 @@ class HubRouter implements Router {
       identify: () => caller,
       idempotency: idempotencyKey === undefined ? undefined : { key: idempotencyKey, digest: digest() },
       controller,
-      progress: (notification) => {
-        if (!controller.signal.aborted) onProgress?.(notification);
+      notify: (notification) => {
+        if (!controller.signal.aborted) onNotification?.(notification);
       },
     });
     return unlessAborted(work, deadline.signal);
@@ -273,8 +273,10 @@ class HubRouter implements Router {
   #callThere(hubId: HubId, target: CallTarget, options: CallOptions, deadline: Deadline): Promise<unknown> {
     const { app, idempotencyKey, readOnly = false } = target;
     const { caller, incoming } = options;
+    const method = "body" in target ? parseBody(target.body).method : target.method;
     return this.#client.call(
       {
+        kind: kindOf(method),
         hubId,
         app,
         callId: newCallId(),
@@ -283,7 +285,7 @@ class HubRouter implements Router {
         readOnly,
         caller,
         incoming,
-        onProgress: options.onProgress?.bind(options),
+        onNotification: options.onNotification?.bind(options),
       },
       deadline,
     );
@@ -293,6 +295,7 @@ class HubRouter implements Router {
     const header = parseHeader(stream.header);
     switch (header.k) {
       case "call":
+      case "listen":
         void this.#server.call(link, stream, header);
         return;
       case "list":

@@ -4,12 +4,23 @@ import { RouterError } from "./errors.js";
 import type { Execution } from "./execution.js";
 import { InFlight, limits } from "./limits.js";
 import type { Link } from "./link.js";
-import type { Caller, Digest, Envelope, EnvelopeVerifier, LocalApp, LocalApps, RevocationChecker } from "./ports.js";
+import type {
+  Caller,
+  Digest,
+  Envelope,
+  EnvelopeVerifier,
+  LocalApp,
+  LocalApps,
+  Notification,
+  RevocationChecker,
+} from "./ports.js";
 import {
   type CallHeader,
+  type CallKind,
   encodeError,
-  encodeProgress,
+  encodeNotification,
   encodeResult,
+  kindOf,
   parseBody,
   parseCallHeader,
   requestDigest,
@@ -33,15 +44,15 @@ const noBytes = new Uint8Array(0);
 /** Answers peers' calls, listings and probes. */
 export class Server {
   readonly #ports: ServePorts;
-  readonly #inFlight = new InFlight();
+  readonly #inFlight = { call: new InFlight(), listen: new InFlight(limits.listensPerPeer, limits.listens) };
 
   constructor(ports: ServePorts) {
     this.#ports = ports;
   }
 
-  /** Serves one `call` stream to its end. Never rejects. */
+  /** Serves one `call` or `listen` stream to its end. Never rejects. */
   async call(link: Link, stream: Stream, header: StreamHeader): Promise<void> {
-    await this.#answer(link, stream, async () => {
+    await this.#answer(link, stream, header.k === "listen" ? "listen" : "call", async () => {
       const call = parseCallHeader(header);
       const controller = new AbortController();
       const settled = this.#watch(stream, controller, call.idempotencyKey !== undefined);
@@ -56,7 +67,7 @@ export class Server {
 
   /** Serves one `list` stream to its end. Never rejects. */
   async list(link: Link, stream: Stream, header: StreamHeader): Promise<void> {
-    await this.#answer(link, stream, async () => {
+    await this.#answer(link, stream, "call", async () => {
       const { envelope } = parseCallHeader(header);
       const bodyDigest = requestDigest(this.#ports.digest, "list", "", undefined, noBytes);
       const caller = this.#identify(link, envelope, bodyDigest);
@@ -97,9 +108,11 @@ export class Server {
     const body = await stream.receive();
     if (!body) throw new RouterError({ code: "REQUEST_MALFORMED", message: "The call has no body." });
     const { method, params } = parseBody(body);
+    if (kindOf(method) !== call.kind) {
+      throw new RouterError({ code: "REQUEST_MALFORMED", message: `${method} does not travel on such a stream.` });
+    }
     const { digest, execution } = this.#ports;
-    const bodyDigest = requestDigest(digest, "call", call.app, call.idempotencyKey, body);
-    let queued = 0;
+    const bodyDigest = requestDigest(digest, call.kind, call.app, call.idempotencyKey, body);
     return execution.run({
       callId: call.id,
       app: call.app,
@@ -109,21 +122,7 @@ export class Server {
       identify: () => this.#identify(link, call.envelope, bodyDigest),
       idempotency: call.idempotencyKey === undefined ? undefined : { key: call.idempotencyKey, digest: bodyDigest },
       controller,
-      progress(notification) {
-        if (queued >= limits.progressQueue || controller.signal.aborted) return;
-        let frame: Uint8Array;
-        try {
-          frame = encodeProgress(notification);
-        } catch {
-          // Progress may be lost; it must not break the app that reports it.
-          return;
-        }
-        queued++;
-        const sent = () => {
-          queued--;
-        };
-        stream.send(frame).then(sent, sent);
-      },
+      notify: notifier(stream, controller),
     });
   }
 
@@ -134,16 +133,17 @@ export class Server {
   }
 
   /** Runs `work` under the limits and sends its frame, or its error, as the last answer. */
-  async #answer(link: Link, stream: Stream, work: () => Promise<Uint8Array>): Promise<void> {
+  async #answer(link: Link, stream: Stream, kind: CallKind, work: () => Promise<Uint8Array>): Promise<void> {
     const hubId = link.peer.hubId;
+    const inFlight = this.#inFlight[kind];
     let answer: Uint8Array;
     try {
-      this.#inFlight.take(hubId);
+      inFlight.take(hubId);
       link.begin();
       try {
         answer = await work();
       } finally {
-        this.#inFlight.release(hubId);
+        inFlight.release(hubId);
         link.finish();
       }
     } catch (cause) {
@@ -184,6 +184,44 @@ export class Server {
   #maxBytes(link: Link): number {
     return Math.min(link.session.maxMessageBytes, limits.bodyBytes);
   }
+}
+
+/** Sends notifications as the caller's credit allows: a caller that does not read must not fill this hub's memory. */
+function notifier(stream: Stream, controller: AbortController): (notification: Notification) => void {
+  let queued = 0;
+  return (notification) => {
+    if (controller.signal.aborted) return;
+    if (queued >= limits.notificationQueue) {
+      if (!isDroppable(notification)) controller.abort(tooSlow());
+      return;
+    }
+    let frame: Uint8Array;
+    try {
+      frame = encodeNotification(notification);
+    } catch {
+      // What cannot be carried is lost; it must not break the app that sent it.
+      return;
+    }
+    queued++;
+    const sent = () => {
+      queued--;
+    };
+    stream.send(frame).then(sent, sent);
+  };
+}
+
+/** Progress and log messages inform; anything else is a change that must not be missed unnoticed. */
+function isDroppable({ method }: Notification): boolean {
+  return method === "notifications/progress" || method === "notifications/message";
+}
+
+function tooSlow(): RouterError {
+  return new RouterError({
+    code: "BUSY",
+    message: "The caller does not read its notifications.",
+    hint: "Subscribe again and read what changed.",
+    retryable: true,
+  });
 }
 
 function unwanted(): RouterError {

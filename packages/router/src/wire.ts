@@ -1,9 +1,9 @@
 /**
  * The bytes of a call: PROTOCOL "Session" and "Envelope".
  *
- *     OPEN     {"k":"call","v":1,"app":A,"id":ID,"env":{"origin":J,"hop":J,"via":[J…]},"idem":K}   (list: no app, no idem)
+ *     OPEN     {"k":"call"|"listen","v":1,"app":A,"id":ID,"env":{"origin":J,"hop":J,"via":[J…]},"idem":K}   (list: no app, no idem)
  *     request  call: one message, the body {"method":M,"params":P}; list: none
- *     answers  1 | JSON                    progress, any number
+ *     answers  1 | JSON {method,params}    notification, any number
  *              2 | u32 revocation size | JSON    result, last
  *              3 | u32 revocation size | JSON    error {code,message,hint,retryable,details}, last
  *
@@ -25,7 +25,7 @@ import {
 } from "@fed/core";
 import { detailsOf, type ErrorDetails, RemoteError, RouterError } from "./errors.js";
 import { limits } from "./limits.js";
-import type { AppRequest, Digest, Envelope } from "./ports.js";
+import type { AppRequest, Digest, Envelope, Notification } from "./ports.js";
 
 /** Any parsed header: an object with its kind. */
 export interface StreamHeader {
@@ -33,8 +33,17 @@ export interface StreamHeader {
   readonly [key: string]: Json;
 }
 
-/** The header of a `call` or `list` stream. */
+/** `listen` is a call of `subscriptions/listen`: it lasts, and is counted by itself. */
+export type CallKind = "call" | "listen";
+
+/** The kind of stream on which `method` travels. */
+export function kindOf(method: string): CallKind {
+  return method === "subscriptions/listen" ? "listen" : "call";
+}
+
+/** The header of a `call`, `listen` or `list` stream. */
 export interface CallHeader {
+  readonly kind: CallKind;
   readonly app: string;
   readonly id: string;
   readonly envelope: Envelope;
@@ -58,7 +67,7 @@ export function newCallId(): string {
 /** What the hop proof binds, 32 bytes. */
 export function requestDigest(
   digest: Digest,
-  kind: "call" | "list",
+  kind: CallKind | "list",
   app: string,
   idempotencyKey: string | undefined,
   body: Uint8Array,
@@ -67,8 +76,8 @@ export function requestDigest(
 }
 
 export function encodeCallHeader(header: CallHeader): Uint8Array {
-  const { app, id, envelope, idempotencyKey } = header;
-  return encodeUtf8(JSON.stringify({ k: "call", v: 1, app, id, env: envelope, idem: idempotencyKey }));
+  const { kind, app, id, envelope, idempotencyKey } = header;
+  return encodeUtf8(JSON.stringify({ k: kind, v: 1, app, id, env: envelope, idem: idempotencyKey }));
 }
 
 export function encodeListHeader(id: string, envelope: Envelope): Uint8Array {
@@ -89,11 +98,11 @@ export function parseCallHeader(header: StreamHeader): CallHeader {
   const { k, v, app = "", id, env, idem } = header as { readonly [key: string]: Json | undefined };
   if (v !== 1) throw malformed("Only version 1 of calls is spoken.");
   if (typeof id !== "string" || !idPattern.test(id)) throw malformed("The call id is not 128 bits of base64url.");
-  if (typeof app !== "string" || (k === "call" ? !isAppName(app) : app !== "")) throw malformed("Not an app's name.");
+  if (typeof app !== "string" || (k === "list" ? app !== "" : !isAppName(app))) throw malformed("Not an app's name.");
   if (idem !== undefined && (typeof idem !== "string" || !isIdempotencyKey(idem))) {
     throw malformed("Not an idempotency key.");
   }
-  return { app, id, envelope: parseEnvelope(env), idempotencyKey: idem };
+  return { kind: k === "listen" ? k : "call", app, id, envelope: parseEnvelope(env), idempotencyKey: idem };
 }
 
 function parseEnvelope(value: Json | undefined): Envelope {
@@ -137,19 +146,19 @@ export function bodyTooLarge(length: number): RouterError {
   });
 }
 
-const kinds = { progress: 1, result: 2, error: 3 } as const;
+const kinds = { notification: 1, result: 2, error: 3 } as const;
 
 /** An answer read from the stream. */
 export type Answer =
-  | { readonly kind: "progress"; readonly params: Json }
+  | { readonly kind: "notification"; readonly notification: Notification }
   | { readonly kind: "result"; readonly revocationSize: number; readonly result: Json }
   | { readonly kind: "error"; readonly revocationSize: number; readonly error: RemoteError };
 
 /** @throws {RouterError} RESULT_TOO_LARGE above 64 KiB, APP_FAILED when JSON cannot spell it. */
-export function encodeProgress(params: unknown): Uint8Array {
-  const json = encodeValue(params, limits.progressBytes);
+export function encodeNotification({ method, params }: Notification): Uint8Array {
+  const json = encodeValue({ method, params }, limits.notificationBytes);
   const out = new Uint8Array(1 + json.length);
-  out[0] = kinds.progress;
+  out[0] = kinds.notification;
   out.set(json, 1);
   return out;
 }
@@ -207,9 +216,8 @@ function encodeValue(value: unknown, maxBytes: number): Uint8Array {
  */
 export function parseAnswer(message: Uint8Array, hub: HubId, app: string | undefined): Answer {
   const kind = message[0];
-  if (kind === kinds.progress) {
-    return { kind: "progress", params: parseRemote(message.subarray(1), limits.progressBytes) };
-  }
+  if (kind === kinds.notification)
+    return { kind: "notification", notification: parseNotification(message.subarray(1)) };
   if ((kind !== kinds.result && kind !== kinds.error) || message.length < 5) {
     throw remoteProtocol("The peer sent an answer of no known kind.");
   }
@@ -219,6 +227,14 @@ export function parseAnswer(message: Uint8Array, hub: HubId, app: string | undef
     return { kind: "result", revocationSize, result: parseRemote(json, limits.bodyBytes) };
   }
   return { kind: "error", revocationSize, error: parseError(json, hub, app) };
+}
+
+function parseNotification(json: Uint8Array): Notification {
+  const value = parseRemote(json, limits.notificationBytes);
+  if (!isObject(value) || typeof value.method !== "string" || value.method.length > 128) {
+    throw remoteProtocol("The peer sent a notification without a method.");
+  }
+  return { method: value.method, params: value.params };
 }
 
 function parseError(json: Uint8Array, hub: HubId, app: string | undefined): RemoteError {

@@ -1,10 +1,12 @@
 /** What a broken or lying peer can do: nothing but typed errors, bounded memory, and no harm to others. */
+
 import { encodeUtf8, isFedError, type Session, type Stream } from "@fed/core";
 import { openMemorySession } from "@fed/core/memory";
 import { expectCode } from "@fed/core/testing";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { limits, RemoteError } from "../src/index.js";
+import { encodeNotification } from "../src/wire.js";
 import { createFleet, type Fleet, type Hub, identityOf, TestError } from "./fleet.js";
 
 let fleet: Fleet;
@@ -64,7 +66,7 @@ describe("answers of a lying peer", () => {
     ["an unknown kind", [new Uint8Array([9, 0, 0, 0, 0, 0x7b, 0x7d])]],
     ["a result cut short", [new Uint8Array([2, 0, 0])]],
     ["a result that is no JSON", [new Uint8Array([2, 0, 0, 0, 0, 0x7b])]],
-    ["progress that is too large", [new Uint8Array(limits.progressBytes + 2).fill(0x31, 1).fill(1, 0, 1)]],
+    ["a notification that is too large", [new Uint8Array(limits.notificationBytes + 2).fill(0x31, 1).fill(1, 0, 1)]],
     ["an error without a code", [errorAnswer({ message: "x" })]],
     ["an error with a code that is none", [errorAnswer({ code: "no such", message: "x" })]],
     ["a result nested too deep", [encodeUtf8(`\u0002\0\0\0\0${"[".repeat(65)}${"]".repeat(65)}`)]],
@@ -74,7 +76,7 @@ describe("answers of a lying peer", () => {
   });
 
   it("that end without a result leave the outcome unknown", async () => {
-    answering(new Uint8Array([1, 0x31]));
+    answering(encodeNotification({ method: "notifications/progress" }));
     await expectCode(hub.router.call(target, { caller: hub.caller }), "OUTCOME_UNKNOWN");
   });
 
@@ -160,8 +162,9 @@ describe("streams of a lying peer", () => {
   });
 
   it("that are not read cost the owner a bounded queue of progress", async () => {
-    hub.apps.set("echo", (_request, { progress }) => {
-      for (let i = 0; i < 10_000; i++) progress({ i, text: "x".repeat(1000) });
+    hub.apps.set("echo", (_request, { notify }) => {
+      for (let i = 0; i < 10_000; i++)
+        notify({ method: "notifications/progress", params: { i, text: "x".repeat(1000) } });
       return "done";
     });
     const b = fleet.hub("beta");
@@ -169,9 +172,9 @@ describe("streams of a lying peer", () => {
     await fleet.until(() => b.events.length === 1);
     const seen: unknown[] = [];
     const call = { hub: hub.identity.hubId, app: "echo", method: "x" };
-    const options = { caller: b.caller, onProgress: (params: unknown) => seen.push(params) };
+    const options = { caller: b.caller, onNotification: (notification: unknown) => seen.push(notification) };
     expect(await b.router.call(call, options)).toBe("done");
-    expect(seen.length).toBe(limits.progressQueue);
+    expect(seen.length).toBe(limits.notificationQueue);
   });
 
   it("nor sessions half open: a peer may have four", async () => {

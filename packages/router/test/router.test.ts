@@ -175,14 +175,14 @@ describe("call", () => {
 
   it("brings progress in order, before the result", async () => {
     const [a, b] = await twoHubs();
-    b.apps.set("echo", (_request, { progress }) => {
-      progress("x".repeat(limits.progressBytes));
-      progress(1n);
-      for (let i = 0; i < 100; i++) progress({ progress: i });
+    b.apps.set("echo", (_request, { notify }) => {
+      notify({ method: "notifications/message", params: "x".repeat(limits.notificationBytes) });
+      notify({ method: "notifications/message", params: 1n });
+      for (let i = 0; i < 100; i++) notify({ method: "notifications/progress", params: { progress: i } });
       return "done";
     });
     const seen: unknown[] = [];
-    const options = { caller: a.caller, onProgress: (params: unknown) => seen.push(params) };
+    const options = { caller: a.caller, onNotification: ({ params }: { params?: unknown }) => seen.push(params) };
     expect(await a.router.call({ hub: "beta", app: "echo", method: "x" }, options)).toBe("done");
     expect(seen).toEqual(Array.from({ length: 100 }, (_, progress) => ({ progress })));
   });

@@ -22,14 +22,14 @@ it("calls, lists, cancels and fails over across @fed/session", async () => {
     hub.router.paths(name).filter(({ state }) => state === "confirmed").length === 2;
   await fleet.until(() => confirmed(a, "beta") && confirmed(b, "alpha"), 250);
   b.shared.add("echo");
-  b.apps.set("echo", ({ params }, { progress }) => {
-    progress({ progress: 1 });
+  b.apps.set("echo", ({ params }, { notify }) => {
+    notify({ method: "notifications/progress", params: { progress: 1 } });
     return params;
   });
   const seen: unknown[] = [];
   const big = "x".repeat(1_000_000);
   const target = { hub: "beta", app: "echo", method: "x" };
-  const options = { caller: a.caller, onProgress: (params: unknown) => seen.push(params) };
+  const options = { caller: a.caller, onNotification: ({ params }: { params?: unknown }) => seen.push(params) };
   expect(await a.router.call({ ...target, params: big }, options)).toBe(big);
   expect(seen).toEqual([{ progress: 1 }]);
   expect(await a.router.list(a.caller)).toMatchObject([{ app: "echo", path: "lan", stale: false }]);

@@ -7,7 +7,7 @@ import { limits, RemoteError, RouterError } from "../src/index.js";
 import {
   encodeCallHeader,
   encodeError,
-  encodeProgress,
+  encodeNotification,
   encodeResult,
   newCallId,
   parseAnswer,
@@ -74,6 +74,7 @@ describe("call header", () => {
   it("comes back as it went", () => {
     const token = fc.string({ minLength: 1, maxLength: 50 });
     const header = fc.record({
+      kind: fc.constantFrom("call" as const, "listen" as const),
       app: fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/),
       id: fc.constant(0).map(newCallId),
       envelope: fc.oneof(
@@ -131,7 +132,10 @@ describe("answers", () => {
   it("refuse what JSON cannot spell or what is too large", async () => {
     await expectCode(() => encodeResult(1n, 0, 100), "APP_FAILED");
     await expectCode(() => encodeResult("x".repeat(100), 0, 100), "RESULT_TOO_LARGE");
-    await expectCode(() => encodeProgress("x".repeat(limits.progressBytes)), "RESULT_TOO_LARGE");
+    await expectCode(
+      () => encodeNotification({ method: "notifications/message", params: "x".repeat(limits.notificationBytes) }),
+      "RESULT_TOO_LARGE",
+    );
     expect(encodeResult(undefined, 0, 100)).toEqual(encodeResult(null, 0, 100));
   });
 });

@@ -90,7 +90,7 @@ export function createAppHost({ clock }: AppHostOptions): AppHost {
       const result = await app.request(request.method, paramsOf(request), {
         signal: context.signal,
         timeoutMs: requestTimeoutMs,
-        progress: (params) => context.progress(params),
+        progress: (params) => context.notify({ method: "notifications/progress", params }),
       });
       if (request.method === "tools/list") remember(hints, name, result);
       return result;

@@ -1,5 +1,6 @@
 /** What an agent sees on `/mcp`: four tools that reach every app of the fleet. Hub, app and tool are separate fields. */
 import { type Json, toFedError } from "@fed/core";
+import type { Notification } from "@fed/router";
 import {
   type CallToolResult,
   McpServer,
@@ -40,7 +41,7 @@ export interface SurfaceBackend {
       readonly operator: Operator;
       readonly signal?: AbortSignal;
       readonly idempotencyKey?: string;
-      readonly onProgress?: (params: unknown) => void;
+      readonly onNotification?: (notification: Notification) => void;
     },
   ): Promise<unknown>;
 }
@@ -154,10 +155,10 @@ async function callTool(
         operator,
         signal: mcpReq.signal,
         idempotencyKey: input.idempotencyKey,
-        onProgress:
+        onNotification:
           progressToken === undefined
             ? undefined
-            : (params) =>
+            : ({ params }) =>
                 // A client that is gone is heard of by the call's signal.
                 void mcpReq
                   .notify({ method: "notifications/progress", params: { ...(params as object), progressToken } })
