@@ -13,7 +13,8 @@ import {
 } from "@fed/core";
 import type { Deadline } from "./deadline.js";
 import { RouterError } from "./errors.js";
-import { InFlight, limits } from "./limits.js";
+import { InFlight } from "./in-flight.js";
+import { limits } from "./limits.js";
 import type { Link } from "./link.js";
 import type { PeerPaths } from "./peer-paths.js";
 import type { Caller, Digest, Envelope, EnvelopeSigner, Notification, RevocationChecker } from "./ports.js";
@@ -76,7 +77,10 @@ const noBytes = new Uint8Array(0);
 /** Calls apps of other hubs. */
 export class Client {
   readonly #ports: CallPorts;
-  readonly #inFlight = { call: new InFlight(), listen: new InFlight(limits.listensPerPeer, limits.listens) };
+  readonly #inFlight = {
+    call: new InFlight(limits.callsPerPeer, limits.calls),
+    listen: new InFlight(limits.listensPerPeer, limits.listens),
+  };
 
   constructor(ports: CallPorts) {
     this.#ports = ports;

@@ -17,6 +17,7 @@ export type RouterErrorCode =
   | "OUTCOME_UNKNOWN"
   | "PATH_DEAD"
   | "PATH_REPLACED"
+  | "RATE_LIMITED"
   | "REMOTE_PROTOCOL"
   | "REQUEST_MALFORMED"
   | "RESULT_TOO_LARGE"

@@ -77,12 +77,9 @@ export class Execution {
 
   async #decided({ request, caller }: Running): Promise<unknown> {
     const tool = toolOf(request);
-    const decision = this.decide({
-      action: actionOf(request),
-      app: request.app,
-      ...(tool === undefined ? {} : this.#toolFacts(request.app, tool)),
-      caller,
-    });
+    const action = actionOf(request);
+    const facts = tool === undefined ? methodFacts(action, request.method) : this.#toolFacts(request.app, tool);
+    const decision = this.decide({ action, app: request.app, ...facts, caller });
     if (!decision.allow) {
       await this.#record(decisionRecord(request, this.#nowMs(), "deny", decision.rule, caller, tool));
       throw sharingDenied(request.app, decision);
@@ -257,6 +254,7 @@ function decisionRecord(
     ...(tool === undefined ? {} : { tool }),
     ...(request.peer ? { from: request.peer.hubId } : {}),
     ...(caller ? { operator: caller.operator } : {}),
+    ...(caller?.token === undefined ? {} : { token: caller.token }),
     ...(caller?.txn === undefined ? {} : { txn: caller.txn }),
     decision,
     rule,
@@ -271,6 +269,27 @@ function sharingDenied(app: string, decision: SharingDecision): RouterError {
     hint: `Its operator can allow it: fed share ${app}`,
     details: { rule: decision.rule },
   });
+}
+
+/** Requests that MCP itself defines as looking at something. */
+const readMethods: ReadonlySet<string> = new Set([
+  "completion/complete",
+  "prompts/get",
+  "prompts/list",
+  "resources/list",
+  "resources/read",
+  "resources/subscribe",
+  "resources/templates/list",
+  "resources/unsubscribe",
+  "subscriptions/listen",
+  "tasks/get",
+  "tasks/list",
+  "tasks/result",
+]);
+
+/** The risk of a request that is of no tool, where it is known. */
+function methodFacts(action: SharingRequest["action"], method: string): Pick<SharingRequest, "risk"> {
+  return action === "call" && readMethods.has(method) ? { risk: "read" } : {};
 }
 
 /** Whoever may call one tool may ask which: what is not for the caller is taken out of the answer. */

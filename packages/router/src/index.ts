@@ -2,7 +2,8 @@ export type { LargerRevocationListener } from "./call.js";
 export type { CallOptions, CallTarget } from "./call-target.js";
 export type { CatalogueEntry, ListOptions } from "./catalogue.js";
 export type { PeerStatus } from "./directory.js";
-export { type ErrorDetails, RemoteError, RouterError, type RouterErrorCode } from "./errors.js";
+export { detailsOf, type ErrorDetails, RemoteError, RouterError, type RouterErrorCode } from "./errors.js";
+export { InFlight } from "./in-flight.js";
 export { limits } from "./limits.js";
 export type { ListenerStatus } from "./listeners.js";
 export type { PathStatus } from "./path-status.js";
@@ -29,8 +30,10 @@ export type {
   SharingPolicy,
   SharingRequest,
 } from "./ports.js";
+export { type Rate, RateLimit } from "./rate-limit.js";
 export {
   createRouter,
+  type LocateOptions,
   type Router,
   type RouterOptions,
   type StreamProtocol,

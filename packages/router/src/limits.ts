@@ -1,6 +1,4 @@
 /** Every number of this room, in one place. */
-import type { HubId } from "@fed/core";
-import { RouterError } from "./errors.js";
 
 export const limits = {
   /** A call's body and an app's result, bytes. */
@@ -42,6 +40,11 @@ export const limits = {
   /** Calls in flight, each direction. */
   callsPerPeer: 256,
   calls: 2048,
+  /**
+   * Calls, subscriptions and listings that a peer may begin here. More than one peer brings over a LAN to two cores, so it
+   * stops those that are refused as fast as they come, and leaves room for the others.
+   */
+  peerRate: { perSecond: 4000, burst: 20_000 },
   /** Subscriptions open, each direction. They last, so calls do not wait behind them. */
   listensPerPeer: 256,
   listens: 2048,
@@ -69,38 +72,3 @@ export const limits = {
   /** How long a call that may be repeated waits for another path. */
   retryWaitMs: 5_000,
 } as const;
-
-/** Counts what is in flight, per peer and in all. */
-export class InFlight {
-  readonly #maxPerPeer: number;
-  readonly #max: number;
-  readonly #perPeer = new Map<HubId, number>();
-  #total = 0;
-
-  constructor(maxPerPeer: number = limits.callsPerPeer, max: number = limits.calls) {
-    this.#maxPerPeer = maxPerPeer;
-    this.#max = max;
-  }
-
-  /** @throws {RouterError} BUSY above either limit. */
-  take(peer: HubId): void {
-    const count = this.#perPeer.get(peer) ?? 0;
-    if (count >= this.#maxPerPeer || this.#total >= this.#max) {
-      throw new RouterError({
-        code: "BUSY",
-        message: "Too many calls are in flight; this one was not started.",
-        hint: "Wait for some to finish and try again.",
-        retryable: true,
-      });
-    }
-    this.#perPeer.set(peer, count + 1);
-    this.#total++;
-  }
-
-  release(peer: HubId): void {
-    const count = (this.#perPeer.get(peer) ?? 1) - 1;
-    if (count > 0) this.#perPeer.set(peer, count);
-    else this.#perPeer.delete(peer);
-    this.#total--;
-  }
-}

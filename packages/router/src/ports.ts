@@ -14,6 +14,8 @@ export interface Caller {
   readonly hubs: readonly HubId[];
   /** The origin assertion's transaction id. */
   readonly txn?: string;
+  /** The id of the token that a local caller showed; stays on this hub, in its audit log. */
+  readonly token?: string;
 }
 
 /** Who asks, signed: an origin assertion, the hop proof for this receiver, and earlier hop proofs. Compact JWS each. */
@@ -65,7 +67,7 @@ export interface SharingRequest {
   readonly app: string;
   /** The tool's name, for `tools/call` and for each tool of a `tools/list` answer. */
   readonly tool?: string;
-  /** Where the owner's own app says so of this tool; absent when unknown. */
+  /** Where the owner's own app says so of this tool, or MCP of this method; absent when unknown. */
   readonly risk?: "read";
   readonly caller: Caller;
 }
@@ -101,6 +103,8 @@ export type AuditRecord =
       readonly from?: HubId;
       /** Absent when the envelope did not verify. */
       readonly operator?: string;
+      /** The id of a local caller's token. */
+      readonly token?: string;
       readonly txn?: string;
       readonly decision: "allow" | "deny";
       readonly rule: string;

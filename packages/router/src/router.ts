@@ -17,6 +17,7 @@ import { createDeadline, type Deadline, unlessAborted } from "./deadline.js";
 import { Directory, type PeerStatus } from "./directory.js";
 import { RouterError } from "./errors.js";
 import { Execution } from "./execution.js";
+import { limits } from "./limits.js";
 import type { Link } from "./link.js";
 import type { ListenerStatus } from "./listeners.js";
 import type { PathStatus } from "./path-status.js";
@@ -34,6 +35,7 @@ import type {
   RevocationChecker,
   SharingPolicy,
 } from "./ports.js";
+import type { Rate } from "./rate-limit.js";
 import { Server } from "./serve.js";
 import { kindOf, newCallId, parseBody, parseHeader, requestDigest, type StreamHeader } from "./wire.js";
 
@@ -61,10 +63,15 @@ export interface RouterOptions extends PeerEvents {
   onGuest?(connection: Connection): void;
   /** A handshake was refused; the address decides nothing. */
   onRefused?(remoteAddress: string, error: FedError): void;
+  /** How many calls, subscriptions and listings one peer may begin here. Default 4000 a second, 20 000 at once. */
+  readonly peerRate?: Rate;
   readonly clock?: Clock;
   /** For the jitter of dials, 0 ≤ x < 1. Default Math.random. */
   readonly random?: () => number;
 }
+
+/** Who looks for an app. */
+export type LocateOptions = Pick<CallOptions, "caller" | "signal">;
 
 /** Routes calls of one hub. */
 export interface Router extends AsyncDisposable {
@@ -78,6 +85,8 @@ export interface Router extends AsyncDisposable {
    * @throws {RouterError} for what this hub finds; see the README's table.
    */
   call(target: CallTarget, options: CallOptions): Promise<unknown>;
+  /** The hub that a call of `target` would go to. @throws {RouterError} HUB_UNKNOWN, APP_UNKNOWN, APP_AMBIGUOUS. */
+  locate(target: Pick<CallTarget, "hub" | "app">, options: LocateOptions): Promise<HubId>;
   /** Every app the caller may call something of, known by the deadline. Rejects for a revoked caller. */
   list(caller: Caller, options?: ListOptions): Promise<CatalogueEntry[]>;
   /** Replaces the members of the cluster; lifts the cut of those it names, cuts off those it names no more. */
@@ -86,6 +95,8 @@ export interface Router extends AsyncDisposable {
   cut(hubId: HubId, error: FedError): void;
   /** Cancels an operator's calls here, forgets its listings and outcomes. */
   cutOperator(operator: string, error: FedError): void;
+  /** Cancels the calls made here with one of these tokens. */
+  cutTokens(tokens: ReadonlySet<string>, error: FedError): void;
   /** Every way to a hub, given by id or name, best first. @throws {RouterError} HUB_UNKNOWN. */
   paths(hub: string): PathStatus[];
   /** Members and connected peers, by name. */
@@ -110,7 +121,7 @@ class HubRouter implements Router {
   readonly #catalogue: Catalogue;
   readonly #directory: Directory;
   /** Calls this hub's operators have under way. */
-  readonly #calls = new Map<Deadline, string>();
+  readonly #calls = new Map<Deadline, Caller>();
 
   constructor(options: RouterOptions) {
     const { self, transports, openSession, authorizePeer, signer, verifier, digest, revocation, apps } = options;
@@ -131,7 +142,15 @@ class HubRouter implements Router {
     });
     this.#directory = new Directory(self, this.#paths);
     this.#execution = new Execution({ revocation, policy: options.policy, audit: options.audit, apps, clock });
-    this.#server = new Server({ execution: this.#execution, verifier, revocation, apps, digest, clock });
+    this.#server = new Server({
+      execution: this.#execution,
+      verifier,
+      revocation,
+      apps,
+      digest,
+      clock,
+      rate: options.peerRate ?? limits.peerRate,
+    });
     this.#client = new Client({
       paths: this.#paths,
       signer,
@@ -169,10 +188,9 @@ class HubRouter implements Router {
     checkTarget(target);
     const { caller, signal, deadlineMs = 60_000 } = options;
     const deadline = createDeadline(this.#clock, deadlineMs, signal);
-    this.#calls.set(deadline, caller.operator);
+    this.#calls.set(deadline, caller);
     try {
-      const hubId =
-        target.hub === undefined ? await this.#ownerOf(target.app, options) : this.#directory.resolve(target.hub);
+      const hubId = await this.locate(target, options);
       return await (hubId === this.#options.self.hubId
         ? this.#callHere(target, options, deadline)
         : this.#callThere(hubId, target, options, deadline));
@@ -202,9 +220,18 @@ class HubRouter implements Router {
   }
 
   cutOperator(operator: string, error: FedError): void {
-    for (const [deadline, owner] of this.#calls) if (owner === operator) deadline.cancel(error);
+    for (const [deadline, caller] of this.#calls) if (caller.operator === operator) deadline.cancel(error);
     this.#execution.cutOperator(operator, error);
     this.#catalogue.purgeOperator(operator);
+  }
+
+  cutTokens(tokens: ReadonlySet<string>, error: FedError): void {
+    for (const [deadline, { token }] of this.#calls)
+      if (token !== undefined && tokens.has(token)) deadline.cancel(error);
+  }
+
+  async locate({ hub, app }: Pick<CallTarget, "hub" | "app">, options: LocateOptions): Promise<HubId> {
+    return hub === undefined ? this.#ownerOf(app, options) : this.#directory.resolve(hub);
   }
 
   paths(hub: string): PathStatus[] {
@@ -223,7 +250,7 @@ class HubRouter implements Router {
     return this.#paths.listening();
   }
 
-  async #ownerOf(app: string, { caller, signal }: CallOptions): Promise<HubId> {
+  async #ownerOf(app: string, { caller, signal }: LocateOptions): Promise<HubId> {
     const { self, apps } = this.#options;
     if (apps.list().some((own) => own.app === app)) return self.hubId;
     let hubs = this.#catalogue.hubsWith(caller.operator, app);

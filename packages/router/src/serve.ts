@@ -2,7 +2,8 @@
 import { type Clock, type FedError, type Stream, toFedError } from "@fed/core";
 import { RouterError } from "./errors.js";
 import type { Execution } from "./execution.js";
-import { InFlight, limits } from "./limits.js";
+import { InFlight } from "./in-flight.js";
+import { limits } from "./limits.js";
 import type { Link } from "./link.js";
 import type {
   Caller,
@@ -14,6 +15,7 @@ import type {
   Notification,
   RevocationChecker,
 } from "./ports.js";
+import { type Rate, RateLimit } from "./rate-limit.js";
 import {
   type CallHeader,
   type CallKind,
@@ -35,6 +37,8 @@ export interface ServePorts {
   readonly apps: LocalApps;
   readonly digest: Digest;
   readonly clock: Clock;
+  /** Of each peer. */
+  readonly rate: Rate;
 }
 
 /** What a peer resets a call with when its caller has given up; anything else means the session was lost. */
@@ -44,10 +48,16 @@ const noBytes = new Uint8Array(0);
 /** Answers peers' calls, listings and probes. */
 export class Server {
   readonly #ports: ServePorts;
-  readonly #inFlight = { call: new InFlight(), listen: new InFlight(limits.listensPerPeer, limits.listens) };
+  readonly #inFlight = {
+    call: new InFlight(limits.callsPerPeer, limits.calls),
+    listen: new InFlight(limits.listensPerPeer, limits.listens),
+  };
+
+  readonly #rate: RateLimit;
 
   constructor(ports: ServePorts) {
     this.#ports = ports;
+    this.#rate = new RateLimit(ports.rate, ports.clock);
   }
 
   /** Serves one `call` or `listen` stream to its end. Never rejects. */
@@ -138,6 +148,7 @@ export class Server {
     const inFlight = this.#inFlight[kind];
     let answer: Uint8Array;
     try {
+      this.#rate.take(hubId);
       inFlight.take(hubId);
       link.begin();
       try {

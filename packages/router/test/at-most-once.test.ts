@@ -231,6 +231,53 @@ describe("calls in flight", () => {
     app.finish("free again");
     expect(await next).toBe("free again");
   });
+
+  it("made with a token are cancelled with it, here and on the other hub; others go on", async () => {
+    const [a, b] = await twoHubs({ networks: ["lan"] });
+    const app = gate(b);
+    const own = gate(a);
+    const call = (hub: string, token?: string) =>
+      a.router.call({ hub, app: "echo", method: "x" }, { caller: { ...a.caller, ...(token && { token }) } });
+    const kept = [call("alpha", "tok_b"), call("beta", "tok_b"), call("beta")];
+    const cut = [call("alpha", "tok_a"), call("beta", "tok_a")];
+    await fleet.until(() => app.calls === 3 && own.calls === 2);
+    a.router.cutTokens(new Set(["tok_a"]), new TestError({ code: "TOKEN_GONE", message: "Revoked." }));
+    for (const call of cut) await expectCode(call, "TOKEN_GONE");
+    await fleet.until(() => app.aborted.length === 1 && own.aborted.length === 1);
+    app.finish("ok");
+    own.finish("ok");
+    expect(await Promise.all(kept)).toEqual(["ok", "ok", "ok"]);
+    expect(a.records.filter((record) => "token" in record)).toMatchObject([{ token: "tok_b" }, { token: "tok_a" }]);
+  });
+});
+
+describe("a peer's rate", () => {
+  it("is limited for calls and listings alike, says when to come back, and no other peer suffers", async () => {
+    const [a, b] = await twoHubs({ networks: ["lan"], peerRate: { perSecond: 1, burst: 4 } });
+    b.apps.set("echo", () => "ok");
+    const target = { hub: "beta", app: "echo", method: "x" };
+    const call = () => a.router.call(target, { caller: a.caller });
+    await a.router.list(a.caller);
+    for (let i = 0; i < 3; i++) expect(await call()).toBe("ok");
+    const error = await expectCode(call(), "RATE_LIMITED");
+    expect(error).toMatchObject({ retryable: true, details: { retryAfterMs: 1000 } });
+    expect(await b.router.call(target, { caller: b.caller })).toBe("ok");
+    await fleet.clock.advance(1000);
+    expect(await call()).toBe("ok");
+  });
+});
+
+describe("where a call goes", () => {
+  it("can be asked beforehand", async () => {
+    const [a, b] = await twoHubs({ networks: ["lan"] });
+    b.apps.set("echo", () => "ok");
+    b.apps.set("hidden", () => "ok");
+    const locate = (target: { hub?: string; app: string }) => a.router.locate(target, { caller: a.caller });
+    expect(await locate({ hub: "beta", app: "anything" })).toBe(b.identity.hubId);
+    expect(await locate({ app: "echo" })).toBe(b.identity.hubId);
+    await expectCode(locate({ app: "hidden" }), "APP_UNKNOWN");
+    await expectCode(locate({ hub: "gamma", app: "echo" }), "HUB_UNKNOWN");
+  });
 });
 
 describe("a path in doubt", () => {

@@ -1,0 +1,55 @@
+/** How many requests each peer, or each operator, may make: a token bucket per key, kept as the one time at which it is full again. */
+import type { Clock } from "@fed/core";
+import { RouterError } from "./errors.js";
+
+/** A rate: `perSecond` sustained, `burst` at once after a rest. */
+export interface Rate {
+  readonly perSecond: number;
+  readonly burst: number;
+}
+
+/** Keys kept at once; those whose bucket is full need not be. */
+const maxKeys = 4096;
+
+/** Counts requests per key. */
+export class RateLimit {
+  readonly #clock: Clock;
+  readonly #intervalMs: number;
+  readonly #burstMs: number;
+  /** When each bucket is full again, monotonic milliseconds; the key that was used longest ago first. */
+  readonly #fullAtMs = new Map<string, number>();
+
+  constructor({ perSecond, burst }: Rate, clock: Clock) {
+    this.#clock = clock;
+    this.#intervalMs = 1000 / perSecond;
+    this.#burstMs = burst * this.#intervalMs;
+  }
+
+  /** Takes one. @throws {RouterError} RATE_LIMITED, with `retryAfterMs` in its details, above the rate of `key`. */
+  take(key: string): void {
+    const nowMs = this.#clock.monotonicMs();
+    const fullAtMs = Math.max(this.#fullAtMs.get(key) ?? 0, nowMs) + this.#intervalMs;
+    // A millionth of a millisecond: sums of intervals are not exact.
+    const overMs = fullAtMs - nowMs - this.#burstMs;
+    if (overMs > 1e-6) throw rateLimited(Math.ceil(overMs));
+    this.#fullAtMs.delete(key);
+    if (this.#fullAtMs.size >= maxKeys) this.#makeRoom(nowMs);
+    this.#fullAtMs.set(key, fullAtMs);
+  }
+
+  #makeRoom(nowMs: number): void {
+    for (const [key, fullAtMs] of this.#fullAtMs) if (fullAtMs <= nowMs) this.#fullAtMs.delete(key);
+    const oldest = this.#fullAtMs.size >= maxKeys ? this.#fullAtMs.keys().next().value : undefined;
+    if (oldest !== undefined) this.#fullAtMs.delete(oldest);
+  }
+}
+
+function rateLimited(retryAfterMs: number): RouterError {
+  return new RouterError({
+    code: "RATE_LIMITED",
+    message: "Too many requests in a short time; this one was not started.",
+    hint: `Try again in ${retryAfterMs} ms, and more slowly.`,
+    retryable: true,
+    details: { retryAfterMs },
+  });
+}
