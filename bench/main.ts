@@ -6,6 +6,8 @@ import { formatTable, toResults } from "./table.ts";
 
 const benches: ReadonlyMap<string, () => Promise<Bench>> = new Map([
   ["call", async () => (await import("./call.ts")).callBench],
+  ["mcp", async () => (await import("./mcp.ts")).mcpBench],
+  ["up", async () => (await import("./up.ts")).upBench],
 ]);
 
 const { values, open } = readArguments();

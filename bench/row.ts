@@ -5,15 +5,16 @@ export interface Row {
   readonly name: string;
   /** Of `value`, e.g. `calls/s`. */
   readonly unit: string;
-  /** More is better. */
   readonly value: number;
-  /** Latency, ms. */
-  readonly p50: number;
-  readonly p99: number;
+  /** Default `more`. */
+  readonly better?: "more" | "less";
+  /** Latency, ms, where there is a distribution. */
+  readonly p50?: number;
+  readonly p99?: number;
   /** Name of the row of the same run that this one is measured against; undefined for one that is a baseline. */
   readonly baseline?: string | undefined;
-  /** The least `value` that is good enough. */
-  readonly target?: number;
+  /** The worst `value` that is good enough. */
+  readonly target?: number | undefined;
   /** Further facts for the table, by column. */
   readonly notes: Readonly<Record<string, string>>;
 }

@@ -6,8 +6,8 @@ export interface Result {
   readonly name: string;
   readonly unit: string;
   readonly value: number;
-  readonly p50: number;
-  readonly p99: number;
+  readonly p50: number | null;
+  readonly p99: number | null;
   readonly baseline: string | null;
   /** `value` divided by the baseline's. */
   readonly ratio: number | null;
@@ -17,41 +17,54 @@ export interface Result {
 
 /** What `--json` prints. */
 export function toResults(rows: readonly Row[]): Result[] {
-  return rows.map(({ name, unit, value, p50, p99, baseline, target }) => ({
-    name,
-    unit,
-    value: round(value),
-    p50: round(p50),
-    p99: round(p99),
-    baseline: baseline ?? null,
-    ratio: ratioOf(value, baseline, rows),
-    target: target ?? null,
-    met: target === undefined ? null : value >= target,
+  return rows.map((row) => ({
+    name: row.name,
+    unit: row.unit,
+    value: round(row.value),
+    p50: row.p50 === undefined ? null : round(row.p50),
+    p99: row.p99 === undefined ? null : round(row.p99),
+    baseline: row.baseline ?? null,
+    ratio: ratioOf(row, rows) ?? null,
+    target: row.target ?? null,
+    met: isMet(row) ?? null,
   }));
 }
 
-/** The same as aligned text, ratio first. */
+/** The same as aligned text, a table for rows with targets and one for those without, ratio first. */
 export function formatTable(rows: readonly Row[]): string {
-  const columns = [...new Set(rows.flatMap(({ notes }) => Object.keys(notes)))];
-  const lines = [
-    ["", "ratio", rows[0]?.unit ?? "", "p50 ms", "p99 ms", ...columns],
-    ...rows.map(({ name, value, p50, p99, baseline, notes }) => [
+  const measured = rows.filter(({ target }) => target === undefined);
+  const aimed = rows.filter(({ target }) => target !== undefined);
+  return [measured, aimed]
+    .filter(({ length }) => length > 0)
+    .map((part) => align(linesOf(part, rows)))
+    .join("\n\n");
+}
+
+/** A header and a line for each of `part`; columns that none of them fills are left out. */
+function linesOf(part: readonly Row[], rows: readonly Row[]): string[][] {
+  const cell = (value: number | undefined) => (value === undefined ? "" : formatNumber(value));
+  const columns: [string, (row: Row) => string][] = [
+    ["ratio", (row) => cell(ratioOf(row, rows))],
+    ["value", ({ value }) => (value >= 1000 ? Math.round(value).toLocaleString("en") : formatNumber(value))],
+    ["unit", ({ unit }) => unit],
+    ["p50 ms", ({ p50 }) => cell(p50)],
+    ["p99 ms", ({ p99 }) => cell(p99)],
+    ["target", ({ target, better }) => (target === undefined ? "" : `${better === "less" ? "≤" : "≥"} ${target}`)],
+    ["met", (row) => ({ true: "yes", false: "no", undefined: "" })[`${isMet(row)}`]],
+    ...[...new Set(part.flatMap(({ notes }) => Object.keys(notes)))].map((name): [string, (row: Row) => string] => [
       name,
-      formatRatio(ratioOf(value, baseline, rows)),
-      Math.round(value).toLocaleString("en"),
-      formatNumber(p50),
-      formatNumber(p99),
-      ...columns.map((column) => notes[column] ?? ""),
+      ({ notes }) => notes[name] ?? "",
     ]),
   ];
+  const filled = columns.filter(([, of]) => part.some((row) => of(row) !== ""));
+  return [["", ...filled.map(([name]) => name)], ...part.map((row) => [row.name, ...filled.map(([, of]) => of(row))])];
+}
+
+function align(lines: readonly string[][]): string {
   const widths = lines[0]!.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
   return lines
     .map((line) => line.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  "))
     .join("\n");
-}
-
-function formatRatio(ratio: number | null): string {
-  return ratio === null ? "" : formatNumber(ratio);
 }
 
 /** Three significant digits. */
@@ -59,9 +72,14 @@ export function formatNumber(value: number): string {
   return value >= 100 ? value.toFixed(0) : String(round(value));
 }
 
-function ratioOf(value: number, baseline: string | undefined, rows: readonly Row[]): number | null {
+function isMet({ value, target, better }: Row): boolean | undefined {
+  if (target === undefined) return undefined;
+  return better === "less" ? value <= target : value >= target;
+}
+
+function ratioOf({ value, baseline }: Row, rows: readonly Row[]): number | undefined {
   const against = rows.find(({ name }) => name === baseline);
-  return against ? round(value / against.value) : null;
+  return against && round(value / against.value);
 }
 
 function round(value: number): number {
