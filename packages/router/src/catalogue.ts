@@ -6,7 +6,7 @@ import { RemoteError } from "./errors.js";
 import { limits } from "./limits.js";
 import type { Link } from "./link.js";
 import type { PeerPaths } from "./peer-paths.js";
-import type { Caller, LocalApp } from "./ports.js";
+import { type AppStatus, appStatuses, type Caller, type LocalApp } from "./ports.js";
 import { isObject, newCallId, remoteProtocol } from "./wire.js";
 
 /** An app that the caller may call something of. */
@@ -17,7 +17,7 @@ export interface CatalogueEntry {
   readonly description?: string;
   /** The transport that reaches it now, `local`, or `none`. */
   readonly path: string;
-  readonly status: "ready" | "starting" | "failed" | "offline";
+  readonly status: AppStatus | "offline";
   /** Whether this is the last known state and not an answer to this question. */
   readonly stale: boolean;
   /** When its hub said so, Unix milliseconds. */
@@ -179,7 +179,7 @@ function parseListing(value: unknown): ListedApp[] {
       throw remoteProtocol("The listing names an app badly.");
     }
     const { app, status } = entry;
-    if (status !== "ready" && status !== "starting" && status !== "failed") {
+    if (!isAppStatus(status)) {
       throw remoteProtocol("The listing gives an app no known status.");
     }
     seen.add(app);
@@ -191,6 +191,10 @@ function parseListing(value: unknown): ListedApp[] {
       status,
     };
   });
+}
+
+function isAppStatus(value: unknown): value is AppStatus {
+  return (appStatuses as readonly unknown[]).includes(value);
 }
 
 /** Roles and scope shape what a hub shows, so they are part of who asks. */

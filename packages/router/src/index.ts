@@ -12,6 +12,7 @@ export type {
   AppContext,
   AppRequest,
   AuditRecord,
+  AppStatus,
   AuditSink,
   Caller,
   Digest,

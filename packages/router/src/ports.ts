@@ -122,13 +122,20 @@ export type AuditRecord =
       readonly durationMs: number;
     };
 
+/**
+ * Where an app stands: `idle` does not run and is started by the next call, `starting`, `ready`, `failed` could not be
+ * started or has ended and is tried again, `stopped` by its operator and is not started until launched.
+ */
+export type AppStatus = (typeof appStatuses)[number];
+export const appStatuses = ["idle", "starting", "ready", "failed", "stopped"] as const;
+
 /** An app of this hub. */
 export interface LocalApp {
   /** 1..64 characters of `A-Z a-z 0-9 . _ -`, beginning with a letter or digit. Compared exactly. */
   readonly app: string;
   readonly title?: string;
   readonly description?: string;
-  readonly status: "ready" | "starting" | "failed";
+  readonly status: AppStatus;
   readonly error?: { readonly code: string; readonly message: string };
 }
 

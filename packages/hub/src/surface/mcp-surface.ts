@@ -1,6 +1,6 @@
 /** What an agent sees on `/mcp`: four tools that reach every app of the fleet. Hub, app and tool are separate fields. */
 import { type Json, toFedError } from "@fed/core";
-import type { Notification } from "@fed/router";
+import type { AppStatus, Notification } from "@fed/router";
 import {
   type CallToolResult,
   McpServer,
@@ -21,7 +21,7 @@ export interface ListedApp {
   readonly description?: string;
   /** `local`, the transport that reaches it now, or `none`. */
   readonly path: string;
-  readonly status: "ready" | "starting" | "failed" | "offline";
+  readonly status: AppStatus | "offline";
   /** Whether this is what was last known and not what the hub says now. */
   readonly stale: boolean;
 }
