@@ -1,21 +1,29 @@
 /** What can go wrong in a hub, beyond what its rooms report themselves. */
-import { FedError } from "@fed/core";
+import { FedError, type FedErrorInit } from "@fed/core";
+import type { ErrorDetails } from "@fed/router";
 
 /** Codes of {@link HubError}. */
 export type HubErrorCode =
+  | "AGENT_TOKEN_LIMIT"
+  | "AGENT_TOKEN_TOO_WIDE"
+  | "AGENT_TOKEN_UNKNOWN"
   | "ALREADY_IN_CLUSTER"
   | "APP_CONFIG_INVALID"
+  | "APP_NOT_ALLOWED"
   | "APP_START_FAILED"
   | "APP_UNAVAILABLE"
   | "APP_UNKNOWN"
   | "EXPORT_FAILED"
   | "HTTP_PORT_IN_USE"
   | "HUB_UNKNOWN"
+  | "INPUT_STATE_INVALID"
   | "METHOD_NOT_SUPPORTED"
   | "NAME_TAKEN"
   | "NOT_IN_CLUSTER"
   | "NOT_THE_AUTHORITY"
   | "NO_INVITE_ADDRESS"
+  | "OAUTH_CONFIG_INVALID"
+  | "OAUTH_UNAVAILABLE"
   | "ORIGIN_REFUSED"
   | "OUTCOME_UNKNOWN"
   | "RENEWAL_FAILED"
@@ -34,4 +42,12 @@ export type HubErrorCode =
   | "UNAUTHENTICATED";
 
 /** Thrown by `@fed/hub`. */
-export class HubError extends FedError<HubErrorCode> {}
+export class HubError extends FedError<HubErrorCode> {
+  /** Facts beside the code; they travel with the error. */
+  readonly details: ErrorDetails | undefined;
+
+  constructor(init: FedErrorInit<HubErrorCode> & { readonly details?: ErrorDetails }) {
+    super(init);
+    this.details = init.details;
+  }
+}

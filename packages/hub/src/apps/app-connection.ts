@@ -4,18 +4,18 @@
  */
 import type { Notification } from "@fed/router";
 
-/** What an app says of itself: the answer to `server/discover`, or to `initialize` of an older one. */
+/** What an app says of itself: its answer to `server/discover`, or what that would be of an older one. */
 export interface AppDescription {
-  readonly serverInfo: { readonly name: string; readonly version: string; readonly [key: string]: unknown };
-  readonly capabilities: { readonly [name: string]: unknown };
+  readonly capabilities: Readonly<Record<string, unknown>>;
   readonly instructions?: string;
+  readonly [key: string]: unknown;
 }
 
 /** Options of one request to an app. */
 export interface AppRequestOptions {
   /** Aborting it cancels the app's work; its reason is a FedError. */
   readonly signal: AbortSignal;
-  /** Who asks: a held request is only continued by the same principal. */
+  /** Who asks. What cannot be told apart by the app's words goes only to somebody it may concern. */
   readonly principal: string;
   /** Hears what belongs to this request, in order, before its result. */
   notify(notification: Notification): void;
@@ -32,8 +32,8 @@ export interface AppConnection {
    *   during the request; INPUT_STATE_INVALID for input that nobody waits for.
    */
   request(method: string, params: Record<string, unknown>, options: AppRequestOptions): Promise<unknown>;
-  /** Hears what the app says to nobody in particular, e.g. `notifications/tools/list_changed`. */
-  onNotification(listener: (notification: Notification) => void): () => void;
+  /** Hears when a list of the app's has changed, e.g. `notifications/tools/list_changed`. @returns what ends it. */
+  watch(listener: (method: string) => void): () => void;
   /** Resolves when the app has ended or {@link close} was called. */
   readonly closed: Promise<void>;
   /** Ends the conversation, and with it a process or server of the hub's own. Idempotent. */

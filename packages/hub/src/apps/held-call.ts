@@ -1,0 +1,125 @@
+/** A call to an app of an older revision that may have to wait for its agent: it outlives the requests that carry it. */
+import { randomUUID } from "node:crypto";
+import { type Clock, CoreError, type FedError, type Timer } from "@fed/core";
+import type { Notification } from "@fed/router";
+import type { RequestId } from "../mcp/json-rpc.js";
+import type { AgentFacts } from "../mcp/meta.js";
+import type { AppRequestOptions } from "./app-connection.js";
+
+/** How long an agent may take to answer. */
+export const heldMs = 600_000;
+/** What is kept of an app that talks while nobody listens. */
+const maxBuffered = 256;
+
+interface Ask {
+  readonly id: RequestId;
+  readonly request: { readonly method: string; readonly params: Record<string, unknown> };
+}
+
+/** See the module header. */
+export class HeldCall {
+  readonly principal: string;
+  readonly facts: AgentFacts;
+  /** Names the call to whoever continues it. */
+  readonly state = randomUUID();
+  readonly #clock: Clock;
+  readonly #controller = new AbortController();
+  readonly #asks = new Map<string, Ask>();
+  #outcome!: Promise<unknown>;
+  #settled = false;
+  #asked = 0;
+  #listener: ((notification: Notification) => void) | undefined;
+  #buffered: Notification[] = [];
+  #wake: (() => void) | undefined;
+  #timer: Timer | undefined;
+
+  constructor(principal: string, facts: AgentFacts, clock: Clock) {
+    this.principal = principal;
+    this.facts = facts;
+    this.#clock = clock;
+  }
+
+  /** Aborts when the app is to stop working on the call. */
+  get cancelled(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  get outcome(): Promise<unknown> {
+    return this.#outcome;
+  }
+
+  set outcome(outcome: Promise<unknown>) {
+    this.#outcome = outcome;
+    const settle = () => {
+      this.#settled = true;
+      this.#wake?.();
+    };
+    outcome.then(settle, settle);
+  }
+
+  /** Takes up a question of the app's. */
+  ask(id: RequestId, method: string, params: Record<string, unknown>): void {
+    this.#asks.set(`input-${++this.#asked}`, { id, request: { method, params } });
+    this.#wake?.();
+  }
+
+  /** The app does not want to know any more. */
+  withdraw(id: unknown): void {
+    for (const [key, ask] of this.#asks) if (ask.id === id) this.#asks.delete(key);
+  }
+
+  /** The questions that `responses` answer, with their answers; they are open no more. */
+  *answers(responses: Record<string, unknown>): Generator<[RequestId, unknown]> {
+    for (const [key, { id }] of this.#asks) {
+      if (!Object.hasOwn(responses, key)) continue;
+      this.#asks.delete(key);
+      yield [id, responses[key]];
+    }
+  }
+
+  notify(notification: Notification): void {
+    if (this.#listener) this.#listener(notification);
+    else if (this.#buffered.length < maxBuffered) this.#buffered.push(notification);
+  }
+
+  /** Resolves with the open questions, or undefined when the app has answered. Aborting cancels the app's work. */
+  async next({ signal, notify }: AppRequestOptions): Promise<Record<string, Ask["request"]> | undefined> {
+    this.#timer?.cancel();
+    const abort = () => this.#controller.abort(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    if (signal.aborted) abort();
+    this.#listener = notify;
+    for (const notification of this.#buffered.splice(0)) notify(notification);
+    try {
+      while (!this.#settled && this.#asks.size === 0) {
+        const woken = Promise.withResolvers<void>();
+        this.#wake = woken.resolve;
+        await woken.promise;
+      }
+      if (this.#settled) return undefined;
+      return Object.fromEntries([...this.#asks].map(([key, { request }]) => [key, request]));
+    } finally {
+      this.#wake = undefined;
+      this.#listener = undefined;
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Gives the agent its time; then the app's work is cancelled and `forget` called. */
+  expire(forget: () => void): void {
+    this.#timer = this.#clock.setTimer(heldMs, () => {
+      forget();
+      this.#controller.abort(unanswered());
+    });
+    this.#outcome.catch(() => {});
+  }
+
+  /** The app is gone: nothing is waited for. */
+  release(): void {
+    this.#timer?.cancel();
+  }
+}
+
+function unanswered(): FedError {
+  return new CoreError({ code: "ABORTED", message: "The agent did not answer what the app asked." });
+}

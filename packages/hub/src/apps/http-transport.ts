@@ -1,0 +1,90 @@
+/**
+ * Streamable HTTP to an app, by the MCP SDK's transport: one for each request, so that whatever comes back on a request's
+ * stream is known to belong to it, and one for what the app says by itself.
+ */
+import {
+  type JSONRPCMessage,
+  StreamableHTTPClientTransport,
+  type StreamableHTTPClientTransportOptions,
+  type Transport,
+  type TransportSendOptions,
+} from "@modelcontextprotocol/client";
+import { isObject, type RequestId } from "../mcp/json-rpc.js";
+import type { Related } from "./rpc-peer.js";
+
+/** See the module header. */
+export class HttpTransport implements Transport {
+  readonly hasPerRequestStream = true;
+  onclose?: () => void;
+  onerror?: (error: Error) => void;
+  onmessage?: (message: JSONRPCMessage, extra?: Related) => void;
+  readonly #url: URL;
+  readonly #options: StreamableHTTPClientTransportOptions;
+  /** Sends what belongs to no request and hears what the app says by itself. */
+  readonly #main: StreamableHTTPClientTransport;
+  readonly #perRequest = new Map<RequestId, StreamableHTTPClientTransport>();
+  #revision: string | undefined;
+
+  constructor(url: URL, options: StreamableHTTPClientTransportOptions) {
+    this.#url = url;
+    this.#options = options;
+    this.#main = new StreamableHTTPClientTransport(url, options);
+    this.#main.onmessage = (message) => this.onmessage?.(message);
+    this.#main.onerror = (error) => this.onerror?.(error);
+  }
+
+  start(): Promise<void> {
+    return this.#main.start();
+  }
+
+  async send(message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
+    const { id, method } = message as { id?: RequestId; method?: string };
+    // The answer to `initialize` opens the session that all later requests name.
+    if (id === undefined || method === undefined || method === "initialize") return this.#main.send(message, options);
+    const transport = await this.#openFor(id);
+    const forget = () => this.#perRequest.delete(id);
+    options?.requestSignal?.addEventListener("abort", forget, { once: true });
+    try {
+      await transport.send(message, {
+        ...options,
+        onRequestStreamEnd: () => {
+          forget();
+          options?.onRequestStreamEnd?.();
+        },
+      });
+    } catch (error) {
+      forget();
+      throw error;
+    }
+  }
+
+  setProtocolVersion(version: string): void {
+    this.#revision = version;
+    this.#main.setProtocolVersion(version);
+  }
+
+  async close(): Promise<void> {
+    if (this.#main.sessionId) await this.#main.terminateSession().catch(() => {});
+    for (const transport of this.#perRequest.values()) await transport.close();
+    await this.#main.close();
+    this.onclose?.();
+  }
+
+  async #openFor(id: RequestId): Promise<StreamableHTTPClientTransport> {
+    const { sessionId } = this.#main;
+    const transport = new StreamableHTTPClientTransport(this.#url, {
+      ...this.#options,
+      ...(sessionId === undefined ? {} : { sessionId }),
+      ...(this.#revision === undefined ? {} : { protocolVersion: this.#revision }),
+    });
+    transport.onerror = () => {};
+    transport.onmessage = (message) => {
+      const answers = isObject(message) && !("method" in message);
+      if (answers) this.#perRequest.delete(id);
+      this.onmessage?.(message, { relatedRequestId: id });
+    };
+    await transport.start();
+    this.#perRequest.set(id, transport);
+    return transport;
+  }
+}

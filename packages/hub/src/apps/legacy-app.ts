@@ -1,0 +1,181 @@
+/**
+ * An app of MCP up to revision 2025-11-25, spoken to in the terms of 2026-07-28. What it asks of the agent in the middle of a
+ * call (elicitation, sampling, roots) ends that call's request with `input_required`, while the app goes on waiting; the
+ * agent's answers come with the next request and the call goes on.
+ */
+import type { Clock } from "@fed/core";
+import { HubError } from "../errors.js";
+import { isObject, type RequestId, rpcCodes } from "../mcp/json-rpc.js";
+import { isLogLevel, reaches } from "../mcp/log-level.js";
+import { agentFacts, legacyParams, modernRevision } from "../mcp/meta.js";
+import type { AppConnection, AppDescription, AppRequestOptions } from "./app-connection.js";
+import { soleOwner } from "./attribution.js";
+import { HeldCall } from "./held-call.js";
+import { LegacySubscriptions } from "./legacy-subscriptions.js";
+import type { RpcHandlers, RpcPeer } from "./rpc-peer.js";
+
+/** What an app may ask of an agent, and the capability an agent must have declared for it. */
+const inputs: Readonly<Record<string, string>> = {
+  "elicitation/create": "elicitation",
+  "roots/list": "roots",
+  "sampling/createMessage": "sampling",
+};
+
+/** Methods whose result says in the later revision how long it may be kept. */
+const cacheable = /^(tools|prompts|resources|resources\/templates)\/list$|^resources\/read$/;
+
+/** Calls that may wait for an agent's answers. */
+const maxHeld = 256;
+
+/** See the module header. */
+export class LegacyApp implements AppConnection, RpcHandlers {
+  readonly revision: string;
+  readonly description: AppDescription;
+  readonly #peer: RpcPeer;
+  readonly #clock: Clock;
+  readonly #running = new Map<RequestId, HeldCall>();
+  readonly #held = new Map<string, HeldCall>();
+  readonly #subscriptions: LegacySubscriptions;
+  readonly #watchers = new Set<(method: string) => void>();
+  readonly #closed = Promise.withResolvers<void>();
+  #logLevel: string | undefined;
+
+  /** `initialized` is the app's answer to `initialize`. */
+  constructor(peer: RpcPeer, initialized: Record<string, unknown>, clock: Clock) {
+    const { protocolVersion, capabilities, instructions, serverInfo } = initialized;
+    this.#peer = peer;
+    this.#clock = clock;
+    this.revision = String(protocolVersion);
+    this.description = {
+      capabilities: isObject(capabilities) ? capabilities : {},
+      ...(typeof instructions === "string" ? { instructions } : {}),
+      _meta: { "io.modelcontextprotocol/serverInfo": serverInfo },
+    };
+    this.#subscriptions = new LegacySubscriptions(peer, this.description.capabilities);
+  }
+
+  get closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  async request(method: string, params: Record<string, unknown>, options: AppRequestOptions): Promise<unknown> {
+    if (method === "subscriptions/listen") return this.#subscriptions.listen(params.notifications, options);
+    if (typeof params.requestState === "string") return this.#resume(params.requestState, params, options);
+    const facts = agentFacts(params);
+    await this.#raiseLogLevel(facts.logLevel);
+    const id = this.#peer.nextId();
+    const call = new HeldCall(options.principal, facts, this.#clock);
+    call.outcome = this.#peer
+      .request(method, legacyParams(params, facts, id), { id, signal: call.cancelled })
+      .then((result) => complete(method, result as Record<string, unknown>))
+      .finally(() => this.#running.delete(id));
+    this.#running.set(id, call);
+    return this.#next(call, options);
+  }
+
+  watch(listener: (method: string) => void): () => void {
+    this.#watchers.add(listener);
+    return () => this.#watchers.delete(listener);
+  }
+
+  close(): Promise<void> {
+    return this.#peer.close();
+  }
+
+  asked(id: RequestId, method: string, params: Record<string, unknown>, related: RequestId | undefined): void {
+    const capability = inputs[method];
+    const able = [...this.#running.values()].filter(
+      ({ facts }) => capability !== undefined && facts.capabilities[capability] !== undefined,
+    );
+    const call = related === undefined ? soleOwner(able) : able.find((one) => one === this.#running.get(related));
+    if (!call || this.#held.size >= maxHeld) {
+      const severalAre = able.length > 0 && related === undefined && "calls of several operators are under way";
+      const message = `${method} cannot be passed on: ${severalAre || "no agent that calls can answer it"}.`;
+      this.#peer.refuse(id, { code: rpcCodes.methodNotFound, message });
+      return;
+    }
+    call.ask(id, method, params);
+  }
+
+  told(method: string, params: Record<string, unknown>, related: RequestId | undefined): void {
+    if (method === "notifications/progress") {
+      const { progressToken, ...rest } = params;
+      this.#running.get(progressToken as RequestId)?.notify({ method, params: rest });
+    } else if (method === "notifications/cancelled") {
+      for (const call of this.#running.values()) call.withdraw(params.requestId);
+    } else if (!this.#subscriptions.told(method, params)) {
+      this.#ownerOf(method, params, related)?.notify({ method, params });
+    }
+    if (method.endsWith("/list_changed")) for (const listener of this.#watchers) listener(method);
+  }
+
+  ended(): void {
+    for (const call of this.#held.values()) call.release();
+    this.#held.clear();
+    this.#subscriptions.close();
+    this.#closed.resolve();
+  }
+
+  #ownerOf(method: string, params: Record<string, unknown>, related: RequestId | undefined): HeldCall | undefined {
+    const isLog = method === "notifications/message";
+    const wants = (call: HeldCall) => !isLog || reaches(params.level, call.facts.logLevel);
+    if (related === undefined) return soleOwner([...this.#running.values()].filter(wants));
+    const call = this.#running.get(related);
+    return call && wants(call) ? call : undefined;
+  }
+
+  async #resume(
+    state: string,
+    { inputResponses }: Record<string, unknown>,
+    options: AppRequestOptions,
+  ): Promise<unknown> {
+    const call = this.#held.get(state);
+    if (!call || call.principal !== options.principal) {
+      throw new HubError({
+        code: "INPUT_STATE_INVALID",
+        message: "No call waits for this input any more.",
+        hint: "Begin the call anew.",
+      });
+    }
+    for (const [id, answer] of call.answers(isObject(inputResponses) ? inputResponses : {})) {
+      this.#peer.answer(id, answer);
+    }
+    return this.#next(call, options);
+  }
+
+  /** The call's result, or what the app wants to know before. */
+  async #next(call: HeldCall, options: AppRequestOptions): Promise<unknown> {
+    const inputRequests = await call.next(options);
+    if (!inputRequests) {
+      this.#held.delete(call.state);
+      return call.outcome;
+    }
+    this.#held.set(call.state, call);
+    call.expire(() => this.#held.delete(call.state));
+    return { resultType: "input_required", inputRequests, requestState: call.state };
+  }
+
+  /** The app has one level for all; each call then hears what it asked for. */
+  async #raiseLogLevel(wanted: string | undefined): Promise<void> {
+    if (!isLogLevel(wanted) || !this.description.capabilities.logging || reaches(wanted, this.#logLevel)) return;
+    this.#logLevel = wanted;
+    await this.#peer.request("logging/setLevel", { level: wanted }).catch(() => {});
+  }
+}
+
+/** What a client of revision 2026-07-28 expects to find in a result. */
+function complete(method: string, result: Record<string, unknown>): Record<string, unknown> {
+  const marked = { resultType: "complete", ...result };
+  return cacheable.test(method) ? { ttlMs: 0, cacheScope: "private", ...marked } : marked;
+}
+
+/** The answer to `server/discover` that {@link LegacyApp.description} stands for. */
+export function discoverResult(description: AppDescription): Record<string, unknown> {
+  return {
+    resultType: "complete",
+    ttlMs: 0,
+    cacheScope: "private",
+    ...description,
+    supportedVersions: [modernRevision],
+  };
+}

@@ -1,0 +1,104 @@
+/** An app of MCP revision 2026-07-28: nothing to translate but what belongs to one hop. */
+import type { Notification } from "@fed/router";
+import { isObject, type RequestId, rpcCodes } from "../mcp/json-rpc.js";
+import { agentFacts, metaKeys, modernParams, modernRevision, withoutMetaKey } from "../mcp/meta.js";
+import type { AppConnection, AppDescription, AppRequestOptions } from "./app-connection.js";
+import { soleOwner } from "./attribution.js";
+import type { RpcHandlers, RpcPeer } from "./rpc-peer.js";
+
+interface Running {
+  readonly principal: string;
+  readonly wantsLogs: boolean;
+  notify(notification: Notification): void;
+}
+
+/** See the module header. */
+export class ModernApp implements AppConnection, RpcHandlers {
+  readonly revision = modernRevision;
+  readonly description: AppDescription;
+  readonly #peer: RpcPeer;
+  readonly #running = new Map<RequestId, Running>();
+  readonly #watchers = new Set<(method: string) => void>();
+  readonly #end = new AbortController();
+  readonly #closed = Promise.withResolvers<void>();
+
+  /** `discovered` is the app's answer to `server/discover`. */
+  constructor(peer: RpcPeer, discovered: Record<string, unknown>) {
+    this.#peer = peer;
+    peer.cancelsByClosing = true;
+    const { capabilities } = discovered;
+    this.description = { ...discovered, capabilities: isObject(capabilities) ? capabilities : {} };
+  }
+
+  get closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  async request(method: string, params: Record<string, unknown>, options: AppRequestOptions): Promise<unknown> {
+    const facts = agentFacts(params);
+    const id = this.#peer.nextId();
+    this.#running.set(id, {
+      principal: options.principal,
+      wantsLogs: facts.logLevel !== undefined,
+      notify: (notification) => options.notify(notification),
+    });
+    try {
+      return await this.#peer.request(method, modernParams(params, facts, id), { id, signal: options.signal });
+    } finally {
+      this.#running.delete(id);
+    }
+  }
+
+  watch(listener: (method: string) => void): () => void {
+    if (this.#watchers.size === 0) this.#listenToLists();
+    this.#watchers.add(listener);
+    return () => this.#watchers.delete(listener);
+  }
+
+  close(): Promise<void> {
+    return this.#peer.close();
+  }
+
+  asked(id: RequestId, method: string): void {
+    this.#peer.refuse(id, { code: rpcCodes.methodNotFound, message: `MCP ${modernRevision} has no ${method}.` });
+  }
+
+  told(method: string, params: Record<string, unknown>, related: RequestId | undefined): void {
+    if (method === "notifications/progress") {
+      const { progressToken, ...rest } = params;
+      this.#running.get(progressToken as RequestId)?.notify({ method, params: rest });
+      return;
+    }
+    const subscription = isObject(params._meta) ? params._meta[metaKeys.subscriptionId] : undefined;
+    if (subscription !== undefined) {
+      const notification = { method, params: withoutMetaKey(params, metaKeys.subscriptionId) };
+      this.#running.get(subscription as RequestId)?.notify(notification);
+      return;
+    }
+    this.#ownerOf(method, related)?.notify({ method, params });
+  }
+
+  ended(): void {
+    this.#end.abort();
+    this.#closed.resolve();
+  }
+
+  #ownerOf(method: string, related: RequestId | undefined): Running | undefined {
+    if (related !== undefined) return this.#running.get(related);
+    const all = [...this.#running.values()];
+    return soleOwner(method === "notifications/message" ? all.filter(({ wantsLogs }) => wantsLogs) : all);
+  }
+
+  /** The hub's own subscription, as long as the app lives. An app that cannot say so simply tells nothing. */
+  #listenToLists(): void {
+    const wanted = { toolsListChanged: true, promptsListChanged: true, resourcesListChanged: true };
+    const options: AppRequestOptions = {
+      principal: "",
+      signal: this.#end.signal,
+      notify: ({ method }) => {
+        for (const listener of this.#watchers) listener(method);
+      },
+    };
+    this.request("subscriptions/listen", { notifications: wanted }, options).catch(() => {});
+  }
+}
