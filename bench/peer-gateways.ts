@@ -1,5 +1,5 @@
 /**
- * Other gateways from npm in front of the echo app. They are measured, not depended upon: npm installs them, in the
+ * Other gateways from npm in front of the echo app, each in the form that is fastest. They are measured, not depended upon: npm installs them, in the
  * versions named here, below `node_modules/.cache` when they are first needed, without running their install scripts.
  */
 import { execFile } from "node:child_process";
@@ -25,11 +25,12 @@ export async function startPeerGateways(directory: string, opened: AsyncDisposab
   const { command, args } = echoCommand;
   const started = async (options: Parameters<typeof startGateway>[0]) => opened.use(await startGateway(options));
 
+  // Without the store that lets a broken stream resume, which no call here needs and which costs a call about a millisecond.
   const proxyPort = await freePort();
   const proxy = await started({
     args: [
       join(modules, "mcp-proxy/dist/bin/mcp-proxy.mjs"),
-      ...["--host", "127.0.0.1", "--port", `${proxyPort}`, "--server", "stream"],
+      ...["--host", "127.0.0.1", "--port", `${proxyPort}`, "--server", "stream", "--no-eventStore"],
       ...["--", command, ...args],
     ],
     readyUrl: `http://127.0.0.1:${proxyPort}/ping`,
