@@ -29,7 +29,7 @@ serveParent(async ({ token, ...options }: HubSetUp) => {
   for (const app of ["echo", "echo-stdio"]) await hub.sharing.share(app, "cluster");
   const ready: HubReady = {
     url: hub.url,
-    operatorToken: await hub.operators.issueToken({ name: "bench", scope: "ReadWrite" }),
+    operatorToken: (await hub.operators.issueToken({ name: "bench", scope: "ReadWrite" })).token,
     invitation: token === undefined ? await hub.cluster.invite() : undefined,
     addresses: hub.cluster.status().lan?.addresses ?? [],
   };
