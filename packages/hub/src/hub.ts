@@ -1,109 +1,35 @@
 /** A hub, put together: identity, apps, policy, audit, cluster, and the ports for agents and operators. */
-import { rmSync, writeFileSync } from "node:fs";
-import type { VerifiedLog } from "@fed/audit-chain";
-import { type Clock, type HubId, isFedError, type Store, systemClock } from "@fed/core";
-import { createRevocationChecker, type RevocationChecker, type RevocationList } from "@fed/revocation";
-import type { Caller, Notification, PathStatus } from "@fed/router";
-import { formatPrincipal, type ShareOptions, type SharingPolicy } from "@fed/trust";
+import { type Clock, type HubId, type Store, systemClock } from "@fed/core";
+import { createRevocationChecker, type RevocationChecker } from "@fed/revocation";
+import type { Caller } from "@fed/router";
+import { formatPrincipal } from "@fed/trust";
 import { type AppHost, createAppHost } from "./apps/app-host.js";
-import { type AuditEntry, type AuditTrail, openAuditTrail } from "./audit-trail.js";
-import { Cluster, type ClusterStatus, type Peer } from "./cluster/cluster.js";
+import { type AuditTrail, openAuditTrail } from "./audit-trail.js";
+import { Cluster } from "./cluster/cluster.js";
 import { Federation } from "./cluster/federation.js";
 import { knownAddresses } from "./cluster/known-addresses.js";
 import { type Membership, openMembership } from "./cluster/membership.js";
-import { applyRevocations, type RevocationReport, type RevocationTarget, revoke } from "./cluster/revoking.js";
+import { applyRevocations, revoke } from "./cluster/revoking.js";
+import type { Hub, HubCallOptions } from "./contract.js";
 import { Opened } from "./opened.js";
-import { createOperatorTokens, type Operator, type OperatorTokens, type Scope } from "./operator.js";
+import { createAccessTokens } from "./operators/access-tokens.js";
+import { createAdmission } from "./operators/admission.js";
+import { allows } from "./operators/allow.js";
+import { createAuthenticate } from "./operators/authenticate.js";
+import type { Operator } from "./operators/operator.js";
+import { type OperatorTokens, openOperatorTokens, unauthenticated } from "./operators/tokens.js";
+import { type AppTarget, sendWithin } from "./operators/within.js";
 import type { HubOptions, LanOptions, Logger } from "./options.js";
 import { callScope, openPolicyBook, type PolicyBook } from "./policy-book.js";
 import { createRefusalLog, type RefusalLog } from "./refusal-log.js";
-import { createIdentity, type Identity, loadIdentity } from "./state/identity.js";
+import { type Identity, openIdentity } from "./state/identity.js";
+import { removeRunFile, writeRunFile } from "./state/run-file.js";
 import { openSqliteStore } from "./state/sqlite-store.js";
 import { openStateDirectory, type StateDirectory } from "./state/state-directory.js";
+import { createAgentTokens } from "./surface/agent-tokens.js";
 import { addApiRoutes } from "./surface/api.js";
 import { type HttpServer, startHttpServer } from "./surface/http-server.js";
-import { createSurface, type ListedApp } from "./surface/mcp-surface.js";
-
-/** What to call. */
-export interface HubCall {
-  /** The hub's name or id; absent: this hub if it has the app, else the one that shows it. */
-  readonly hub?: string;
-  readonly app: string;
-  readonly tool: string;
-  readonly arguments?: Readonly<Record<string, unknown>>;
-}
-
-/** On whose authority, and how. */
-export interface HubCallOptions {
-  readonly operator: Operator;
-  readonly signal?: AbortSignal;
-  /** Default 60 000 ms. */
-  readonly deadlineMs?: number;
-  /** The owner returns the first outcome to every repetition for 10 minutes. */
-  readonly idempotencyKey?: string;
-  /** Each notification that belongs to the call, in order; progress is `notifications/progress`. */
-  readonly onNotification?: (notification: Notification) => void;
-}
-
-/** What the CLI reads to find the running hub; mode 0600, gone when the hub has stopped. */
-export interface RunFile {
-  readonly url: string;
-  readonly pid: number;
-  /** An operator token with scope Admin, good for this run. */
-  readonly token: string;
-}
-
-/** A hub in this process. */
-export interface Hub extends AsyncDisposable {
-  readonly hubId: HubId;
-  readonly name: string;
-  /** Where agents and operators reach it, or undefined without an HTTP port. */
-  readonly url: string | undefined;
-  readonly apps: {
-    /** Every app the operator may use, on every hub. */
-    list(options: { readonly operator: Operator; readonly signal?: AbortSignal }): Promise<ListedApp[]>;
-    /** The tool's MCP result. @throws {FedError} when the call was refused or its fate is unknown. */
-    call(call: HubCall, options: HubCallOptions): Promise<unknown>;
-    /** Resolves when every local app's first start has ended, well or not. */
-    settled(): Promise<void>;
-  };
-  readonly cluster: {
-    create(options: { readonly name: string }): Promise<void>;
-    /** A pairing token, shown once. */
-    invite(options?: { readonly ttlMs?: number; readonly roles?: readonly string[] }): Promise<string>;
-    join(
-      token: string,
-      options?: { readonly signal?: AbortSignal },
-    ): Promise<{ readonly via: string; readonly connected: boolean }>;
-    status(): ClusterStatus;
-    exportPublic(directory: string): string[];
-    revoke(target: RevocationTarget, reason: string): Promise<RevocationReport>;
-    revocations(): RevocationList | undefined;
-    peers(): Peer[];
-    paths(hub: string): PathStatus[];
-  };
-  readonly sharing: {
-    readonly policy: SharingPolicy;
-    /** `target`: `local`, `cluster`, `role:R`, `principal:P` or `link:L`. */
-    share(app: string, target: string, options?: ShareOptions): Promise<void>;
-    unshare(app: string, target: string, options?: ShareOptions): Promise<void>;
-  };
-  readonly audit: {
-    tail(count: number): Promise<AuditEntry[]>;
-    verify(): Promise<VerifiedLog>;
-  };
-  readonly operators: {
-    /** An operator of this hub, for calls from within this process. */
-    local(name: string, options?: { readonly roles?: readonly string[]; readonly scope?: Scope }): Operator;
-    issueToken(options: {
-      readonly name: string;
-      readonly roles?: readonly string[];
-      readonly scope: Scope;
-    }): Promise<string>;
-  };
-  /** Ends apps, sessions and ports. Idempotent. */
-  close(): Promise<void>;
-}
+import { createSurface } from "./surface/fleet-service.js";
 
 const silent: Logger = { info() {}, warn() {} };
 
@@ -118,7 +44,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   opened.defer(() => directory.unlock());
   try {
     // What a hub that was killed left behind; now that the lock is ours, nobody listens there.
-    rmSync(directory.file("run.json"), { force: true });
+    removeRunFile(directory);
     const store = opened.use(openSqliteStore(directory.file("hub.sqlite")));
     const identity = await openIdentity(directory, store, options.name);
     const clock = options.clock ?? systemClock;
@@ -140,15 +66,6 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   } catch (error) {
     await opened[Symbol.asyncDispose]();
     throw error;
-  }
-}
-
-async function openIdentity(directory: StateDirectory, store: Store, name: string | undefined): Promise<Identity> {
-  try {
-    return await loadIdentity(directory, store);
-  } catch (error) {
-    if (name === undefined || !isFedError(error) || error.code !== "STATE_MISSING") throw error;
-    return createIdentity(directory, store, name);
   }
 }
 
@@ -197,10 +114,22 @@ class RunningHub implements Hub {
 
   /** Takes up everything that needs another part to be there first. */
   async open(): Promise<void> {
-    const { options, directory, store, identity, audit, clock } = this.#parts;
+    const { options, directory, store, identity, audit, clock, log, opened } = this.#parts;
     this.#policy = await openPolicyBook(store, () => audit.note({ type: "policy.changed" }));
-    this.#tokens = createOperatorTokens(store, identity.hubId);
     this.#membership = await openMembership({ identity, directory, store, clock });
+    this.#tokens = opened.use(
+      await openOperatorTokens({
+        store,
+        clock,
+        hubId: identity.hubId,
+        resolveHub: (hub) =>
+          hub === identity.name || hub === identity.hubId ? identity.hubId : this.#membership.resolve(hub).hubId,
+        nameOfHub: (hubId) => (hubId === identity.hubId ? identity.name : this.#membership.nameOf(hubId)),
+        onChange: (event) => audit.note(event),
+        onRevoked: (ids) => this.#federation.router.cutTokens(ids, unauthenticated("The token was revoked.")),
+        onError: (error) => log.warn({ error }, "the use of a token could not be written down"),
+      }),
+    );
     this.#membership.onChange(() => {
       this.#federation.refreshMembers();
       this.#federation.sync.announce();
@@ -226,7 +155,8 @@ class RunningHub implements Hub {
   readonly apps: Hub["apps"] = {
     list: async ({ operator, signal }) => {
       const entries = await this.#federation.router.list(this.#callerOf(operator), { signal });
-      return entries.map(({ hub, app, title, description, path, status, stale }) => ({
+      const allowed = entries.filter(({ hub, app }) => allows(operator, { action: "list", hub: hub.id, app }));
+      return allowed.map(({ hub, app, title, description, path, status, stale }) => ({
         hub: hub.name,
         hubId: hub.id,
         app,
@@ -276,12 +206,14 @@ class RunningHub implements Hub {
       roles,
       scope,
     }),
-    issueToken: (options) => this.#tokens.issue(options),
+    issueToken: (request) => this.#tokens.issue(request),
+    tokens: () => this.#tokens.list(),
+    revokeToken: (id) => this.#tokens.revoke(id),
   };
 
   close(): Promise<void> {
     this.#closing ??= (async () => {
-      rmSync(this.#parts.directory.file("run.json"), { force: true });
+      removeRunFile(this.#parts.directory);
       await this.#parts.opened[Symbol.asyncDispose]();
     })();
     return this.#closing;
@@ -299,19 +231,20 @@ class RunningHub implements Hub {
   }
 
   #request(
-    target: {
-      readonly hub?: string;
-      readonly app: string;
-      readonly method: string;
-      readonly params: Record<string, unknown>;
-    },
+    target: AppTarget,
     { operator, signal, onNotification, deadlineMs, idempotencyKey }: HubCallOptions,
   ): Promise<unknown> {
-    const { hub, app, method, params } = target;
-    return this.#federation.router.call(
-      { hub, app, method, params, idempotencyKey, readOnly: method !== "tools/call" },
-      { caller: this.#callerOf(operator), signal, onNotification, deadlineMs },
-    );
+    const { app, method, params } = target;
+    const { router } = this.#federation;
+    const caller = this.#callerOf(operator);
+    return sendWithin(operator, target, {
+      locate: (wanted) => router.locate(wanted, { caller, signal }),
+      send: (hub) =>
+        router.call(
+          { hub, app, method, params, idempotencyKey, readOnly: method !== "tools/call" },
+          { caller, signal, onNotification, deadlineMs },
+        ),
+    });
   }
 
   #callerOf(operator: Operator): Caller {
@@ -319,9 +252,10 @@ class RunningHub implements Hub {
       operator: operator.principal,
       homeHub: this.hubId,
       roles: operator.roles,
-      scope: callScope(operator.scope !== "ReadOnly"),
+      scope: callScope(operator.scope),
       local: true,
       hubs: [this.hubId],
+      token: operator.token,
     };
   }
 
@@ -351,6 +285,7 @@ class RunningHub implements Hub {
       clock,
       lan: await this.#lanOptions(),
       relays: options.relays === false ? [] : (options.relays ?? named),
+      peerRate: options.limits?.peer,
       onGuest: (connection) => void this.#cluster.welcome(connection),
       onPeerUp: (peer) => {
         this.#cluster.sessionChanged(peer.hubId, true);
@@ -379,22 +314,28 @@ class RunningHub implements Hub {
   }
 
   async #listen(address: { readonly host: string; readonly port: number }): Promise<void> {
+    const { options, clock } = this.#parts;
+    const accessTokens = options.oauth && createAccessTokens(options.oauth, { hubId: this.hubId, clock });
+    const admission = createAdmission(clock, options.limits?.operator);
     this.#http = await startHttpServer({
       ...address,
-      tokens: this.#tokens,
-      clock: this.#parts.clock,
-      surface: createSurface({
-        list: (options) => this.apps.list(options),
-        request: (target, options) => this.#request(target, options),
+      hubName: this.name,
+      accessTokens,
+      authenticate: createAuthenticate({
+        tokens: this.#tokens,
+        accessTokens,
+        assertOperator: (principal) => this.#revocation?.assertPrincipals({ operators: [principal] }),
       }),
-      api: (app) => addApiRoutes(app, this),
+      admission,
+      clock,
+      surface: createSurface({
+        list: (options) => admission.call(options.operator, "apps.list", () => this.apps.list(options)),
+        request: (target, options) =>
+          admission.call(options.operator, target.method, () => this.#request(target, options)),
+      }),
+      api: (app) => addApiRoutes(app, this, createAgentTokens(this.#tokens)),
       ready: () => this.#closing === undefined,
     });
-    const run: RunFile = {
-      url: this.#http.url,
-      pid: process.pid,
-      token: this.#tokens.issueForThisRun("admin"),
-    };
-    writeFileSync(this.#parts.directory.file("run.json"), JSON.stringify(run), { mode: 0o600 });
+    writeRunFile(this.#parts.directory, { url: this.#http.url, token: this.#tokens.issueForThisRun("admin") });
   }
 }

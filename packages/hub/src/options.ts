@@ -1,6 +1,8 @@
 /** What a hub is made from. */
 import type { Clock } from "@fed/core";
+import type { Rate } from "@fed/router";
 import type { AppConfig } from "./apps/app-config.js";
+import type { OauthOptions } from "./operators/access-tokens.js";
 
 /** Where a socket listens. */
 export interface ListenAddress {
@@ -38,6 +40,14 @@ export interface HubOptions {
   readonly lan?: boolean | LanOptions;
   /** Federate over these relays (`wss://…`); default those the manifest names, once the hub is in a cluster. `false`: none. */
   readonly relays?: readonly string[] | false;
+  /** Accept access tokens of this authorization server beside the hub's own; default none. */
+  readonly oauth?: OauthOptions;
+  readonly limits?: {
+    /** Requests of one operator to the HTTP port, all its tokens together. Default 2000 a second, 10 000 at once. */
+    readonly operator?: Rate;
+    /** Calls, listings and subscriptions of one peer. Default 4000 a second, 20 000 at once. */
+    readonly peer?: Rate;
+  };
   readonly log?: Logger;
   readonly clock?: Clock;
 }

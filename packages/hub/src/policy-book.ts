@@ -1,7 +1,8 @@
 /** The hub's sharing policy, persisted before it is used, and asked by the router for list and call alike. */
 import { canonicalJson, parseJson, type Store } from "@fed/core";
-import type { Caller, SharingDecision, SharingPolicy as SharingPort, SharingRequest } from "@fed/router";
+import type { SharingDecision, SharingPolicy as SharingPort, SharingRequest } from "@fed/router";
 import { decide, emptyPolicy, parsePolicy, type ShareOptions, type SharingPolicy, share, unshare } from "@fed/trust";
+import type { Scope } from "./operators/operator.js";
 
 const policyKey = ["policy"];
 const maxPolicyBytes = 4 * 1024 * 1024;
@@ -43,22 +44,20 @@ export async function openPolicyBook(store: Store, onChange: () => void): Promis
   };
 }
 
-/** What each action needs in the caller's scope, which the origin assertion carries. */
-const neededScope: Readonly<Record<SharingRequest["action"], string>> = { list: "apps.list", call: "apps.call" };
-
-/** The scope an operator's token stands for on other hubs. */
-export function callScope(canCall: boolean): string[] {
-  return canCall ? ["apps.list", "apps.call"] : ["apps.list"];
+/** The scope an operator's token stands for, here and on other hubs, as the origin assertion carries it. */
+export function callScope(scope: Scope): string[] {
+  return scope === "ReadOnly" ? ["apps.list", "apps.read"] : ["apps.list", "apps.read", "apps.call"];
 }
 
-function outsideScope({
-  action,
-  caller,
-}: {
-  readonly action: SharingRequest["action"];
-  readonly caller: Caller;
-}): SharingDecision | undefined {
-  const needed = neededScope[action];
-  if (caller.scope.includes(needed)) return undefined;
+/** What a request needs in the caller's scope. A listing of tools shows those that may be called. */
+function neededScope({ action, tool, risk }: SharingRequest): "apps.list" | "apps.read" | "apps.call" {
+  if (action === "list" && tool === undefined) return "apps.list";
+  return risk === "read" ? "apps.read" : "apps.call";
+}
+
+function outsideScope(request: SharingRequest): SharingDecision | undefined {
+  const needed = neededScope(request);
+  const { scope } = request.caller;
+  if (scope.includes(needed) || (needed === "apps.read" && scope.includes("apps.call"))) return undefined;
   return { allow: false, rule: "scope", reason: `The caller's scope does not include ${needed}.` };
 }

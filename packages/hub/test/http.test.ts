@@ -45,7 +45,7 @@ function send(
 
 async function tokens(hub: Hub): Promise<Record<"admin" | "reader", { authorization: string }>> {
   const of = async (name: string, scope: "Admin" | "ReadOnly") => ({
-    authorization: `Bearer ${await hub.operators.issueToken({ name, scope })}`,
+    authorization: `Bearer ${(await hub.operators.issueToken({ name, scope })).token}`,
   });
   return { admin: await of("root", "Admin"), reader: await of("reader", "ReadOnly") };
 }

@@ -147,7 +147,7 @@ describe("a pairing token", () => {
     const http = { host: "127.0.0.1", port: 0 };
     const { pc1, pc2 } = await strangers(fleet, { http });
     const post = async (hub: Hub, path: string, body: object) => {
-      const token = await hub.operators.issueToken({ name: "root", scope: "Admin" });
+      const { token } = await hub.operators.issueToken({ name: "root", scope: "Admin" });
       const answer = await fetch(`${hub.url}/api/federation/${path}`, {
         method: "POST",
         headers: { authorization: `Bearer ${token}` },

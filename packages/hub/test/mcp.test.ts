@@ -11,7 +11,7 @@ const eras = {
 } as const;
 
 async function agentOf(hub: Hub, era: keyof typeof eras, scope: Scope = "ReadWrite"): Promise<Client> {
-  const token = await hub.operators.issueToken({ name: "agent", scope });
+  const { token } = await hub.operators.issueToken({ name: "agent", scope });
   const client = new Client({ name: "agent", version: "1.0.0" }, eras[era]);
   const requestInit = { headers: { authorization: `Bearer ${token}` } };
   await client.connect(new StreamableHTTPClientTransport(new URL(`${hub.url}/mcp`), { requestInit }));
@@ -130,8 +130,8 @@ describe("a session of the older era", () => {
   it("is its operator's alone, ends when told to, and the one unused for longest makes room", async () => {
     await using fleet = new TestFleet();
     const hub = await fleet.hub("pc1", { http: localPort });
-    const token = await hub.operators.issueToken({ name: "a", scope: "ReadOnly" });
-    const other = await hub.operators.issueToken({ name: "b", scope: "Admin" });
+    const { token } = await hub.operators.issueToken({ name: "a", scope: "ReadOnly" });
+    const { token: other } = await hub.operators.issueToken({ name: "b", scope: "Admin" });
     const open = async () => {
       const answer = await post(hub, token, initialize);
       expect(answer.status).toBe(200);
@@ -168,7 +168,7 @@ describe("a session of the older era", () => {
   it("is not needed for a single request", async () => {
     await using fleet = new TestFleet();
     const hub = await fleet.hub("pc1", { http: localPort });
-    const token = await hub.operators.issueToken({ name: "a", scope: "ReadOnly" });
+    const { token } = await hub.operators.issueToken({ name: "a", scope: "ReadOnly" });
     const answer = await post(hub, token, { jsonrpc: "2.0", id: 1, method: "tools/list" });
     expect(await answer.text()).toContain("app.call");
   });

@@ -14,7 +14,7 @@ async function seen(from: Hub, operator: Operator): Promise<string[]> {
 }
 
 async function toolsOf(from: Hub, operator: Operator): Promise<string[]> {
-  const token = await from.operators.issueToken({ name: operator.principal.split("@")[0]!, scope: "ReadWrite" });
+  const { token } = await from.operators.issueToken({ name: operator.principal.split("@")[0]!, scope: "ReadWrite" });
   const answer = await fetch(`${from.url}/mcp`, {
     method: "POST",
     headers: {

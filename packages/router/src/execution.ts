@@ -293,7 +293,10 @@ function methodFacts(action: SharingRequest["action"], method: string): Pick<Sha
 }
 
 /** Whoever may call one tool may ask which: what is not for the caller is taken out of the answer. */
-function actionOf({ method, params }: ExecutionRequest): SharingRequest["action"] {
+export function actionOf({
+  method,
+  params,
+}: Pick<ExecutionRequest, "method" | "params">): SharingRequest["action"] {
   if (method === "tools/list" || method === "server/discover" || method === "ping") return "list";
   return method === "subscriptions/listen" && !namesResources(params) ? "list" : "call";
 }

@@ -3,6 +3,7 @@ export type { CallOptions, CallTarget } from "./call-target.js";
 export type { CatalogueEntry, ListOptions } from "./catalogue.js";
 export type { PeerStatus } from "./directory.js";
 export { detailsOf, type ErrorDetails, RemoteError, RouterError, type RouterErrorCode } from "./errors.js";
+export { actionOf } from "./execution.js";
 export { InFlight } from "./in-flight.js";
 export { limits } from "./limits.js";
 export type { ListenerStatus } from "./listeners.js";

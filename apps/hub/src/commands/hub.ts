@@ -36,7 +36,7 @@ export function addHubCommands(program: Command, globals: () => Globals): void {
         });
       }
       await using hub = await createHub({ dir, name, http: false, relays: false });
-      const token = await hub.operators.issueToken({ name: "admin", scope: "Admin" });
+      const { token } = await hub.operators.issueToken({ name: "admin", scope: "Admin" });
       print(json, { hubId: hub.hubId, name: hub.name, dir, token }, (made) => [
         `Hub ${made.name} is in ${made.dir}.`,
         `Its admin token, shown this once: ${made.token}`,

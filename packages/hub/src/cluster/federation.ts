@@ -20,6 +20,7 @@ import {
   type EnvelopeVerifier,
   type LocalApps,
   type Member,
+  type Rate,
   type Router,
   type SharingPolicy,
 } from "@fed/router";
@@ -63,6 +64,8 @@ export interface FederationOptions {
   /** Undefined: not on the LAN. */
   readonly lan: LanOptions | undefined;
   readonly relays: readonly string[];
+  /** Of each peer; default the router's. */
+  readonly peerRate: Rate | undefined;
   /** Somebody connected to join. */
   readonly onGuest: (connection: Connection) => void;
   readonly onPeerUp: (peer: PeerIdentity) => void;
@@ -139,6 +142,7 @@ export class Federation implements AsyncDisposable {
       policy: options.policy,
       audit: options.audit,
       apps: options.apps,
+      ...(options.peerRate ? { peerRate: options.peerRate } : {}),
       protocols: {
         sync: (session, stream) => this.sync.serve(session, stream),
         renew: (session, stream) => void this.renewal.serveRenew(session, stream),

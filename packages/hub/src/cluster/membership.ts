@@ -115,6 +115,11 @@ export class Membership {
     return member;
   }
 
+  /** The name of a member, or undefined. */
+  nameOf(hubId: HubId): string | undefined {
+    return this.joined ? this.current.manifest.members.find((member) => member.hubId === hubId)?.name : undefined;
+  }
+
   /** Founds a cluster: a genesis manifest that names the authority, then one that brings the CA and this hub. */
   async create(options: { readonly name: string; readonly relays?: readonly string[] }): Promise<void> {
     await this.#inTurn(async () => {

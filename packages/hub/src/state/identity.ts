@@ -4,6 +4,7 @@ import {
   encodeBase32,
   encodeBase64Url,
   type HubId,
+  isFedError,
   isHubName,
   parseJson,
   randomBytes,
@@ -31,6 +32,20 @@ export interface Identity {
 }
 
 const identityKey = ["identity"];
+
+/** The hub in the directory, or a new one called `name`. @throws {HubError} as {@link loadIdentity} and {@link createIdentity}. */
+export async function openIdentity(
+  directory: StateDirectory,
+  store: Store,
+  name: string | undefined,
+): Promise<Identity> {
+  try {
+    return await loadIdentity(directory, store);
+  } catch (error) {
+    if (name === undefined || !isFedError(error) || error.code !== "STATE_MISSING") throw error;
+    return createIdentity(directory, store, name);
+  }
+}
 
 /** Makes a hub's identity in an empty directory. @throws {HubError} STATE_EXISTS, REQUEST_INVALID for a name that is none. */
 export async function createIdentity(directory: StateDirectory, store: Store, name: string): Promise<Identity> {

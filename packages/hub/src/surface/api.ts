@@ -1,9 +1,11 @@
 /** `/api/federation/*`: what operators do, as the CLI does it. Every route names the scope it needs and checks its input. */
 import type { Context, Hono } from "hono";
 import { z } from "zod";
+import type { Hub } from "../contract.js";
 import { HubError } from "../errors.js";
-import type { Hub } from "../hub.js";
-import { requireScope, type Scope } from "../operator.js";
+import { requireScope, type Scope } from "../operators/operator.js";
+import { valid } from "../valid.js";
+import type { AgentTokens } from "./agent-tokens.js";
 import type { HubEnvironment } from "./http-server.js";
 
 const base = "/api/federation";
@@ -30,8 +32,14 @@ const tailQuery = z.coerce.number().int().min(1).max(1000).default(20);
 type Handler = (context: Context<HubEnvironment>) => Promise<unknown> | unknown;
 
 /** Adds the routes. */
-export function addApiRoutes(app: Hono<HubEnvironment>, hub: Hub): void {
-  const route = (method: "GET" | "POST", path: string, scope: Scope, handler: Handler, status: 200 | 201 = 200) => {
+export function addApiRoutes(app: Hono<HubEnvironment>, hub: Hub, tokens: AgentTokens): void {
+  const route = (
+    method: "GET" | "POST" | "DELETE",
+    path: string,
+    scope: Scope,
+    handler: Handler,
+    status: 200 | 201 = 200,
+  ) => {
     app.on(method, `${base}${path}`, async (context) => {
       requireScope(context.get("operator"), scope);
       return context.json(((await handler(context)) ?? null) as object, status);
@@ -97,6 +105,19 @@ export function addApiRoutes(app: Hono<HubEnvironment>, hub: Hub): void {
     201,
   );
   route("GET", "/revocations", "ReadOnly", () => hub.cluster.revocations() ?? { number: 0, entries: [] });
+  const tokenOf = (context: Context) => context.req.param("id") ?? "";
+  route(
+    "POST",
+    "/agent-tokens",
+    "ReadOnly",
+    async (context) => tokens.issue(context.get("operator"), await json(context)),
+    201,
+  );
+  route("GET", "/agent-tokens", "ReadOnly", (context) => tokens.list(context.get("operator")));
+  route("GET", "/agent-tokens/:id", "ReadOnly", (context) => tokens.show(context.get("operator"), tokenOf(context)));
+  route("DELETE", "/agent-tokens/:id", "ReadOnly", (context) =>
+    tokens.revoke(context.get("operator"), tokenOf(context)),
+  );
   route("GET", "/audit", "Admin", (context) => hub.audit.tail(valid(tailQuery, context.req.query("count"))));
   route("GET", "/audit/verify", "Admin", async () => {
     const { records, tornBytes } = await hub.audit.verify();
@@ -105,22 +126,14 @@ export function addApiRoutes(app: Hono<HubEnvironment>, hub: Hub): void {
 }
 
 async function body<T>(context: Context, schema: z.ZodType<T>): Promise<T> {
+  return valid(schema, await json(context));
+}
+
+async function json(context: Context): Promise<unknown> {
   const text = await context.req.text();
-  let value: unknown;
   try {
-    value = text === "" ? {} : JSON.parse(text);
+    return text === "" ? {} : JSON.parse(text);
   } catch (cause) {
     throw new HubError({ code: "REQUEST_INVALID", message: "The request's body is not JSON.", cause });
   }
-  return valid(schema, value);
-}
-
-function valid<T>(schema: z.ZodType<T>, value: unknown): T {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new HubError({
-    code: "REQUEST_INVALID",
-    message: `${issue?.path.join(".") || "The request"}: ${issue?.message ?? "not valid"}.`,
-  });
 }

@@ -1,30 +1,42 @@
 /** The hub's HTTP port: `/mcp` for agents, `/api/federation/*` for operators, health. Loopback unless told otherwise. */
 
-import { type Clock, type FedError, isFedError, toFedError } from "@fed/core";
-import { serve } from "@hono/node-server";
+import { toFedError } from "@fed/core";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { getRequestListener } from "@hono/node-server";
 import {
-  hostHeaderValidationResponse,
   localhostAllowedHostnames,
   localhostAllowedOrigins,
-  type McpServerFactory,
-  originValidationResponse,
+  validateHostHeader,
+  validateOriginHeader,
 } from "@modelcontextprotocol/server";
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { HubError } from "../errors.js";
-import type { Operator, OperatorTokens } from "../operator.js";
-import { createMcpEndpoint } from "./mcp-endpoint.js";
+import type { AccessTokens } from "../operators/access-tokens.js";
+import type { Admission } from "../operators/admission.js";
+import type { Authenticate } from "../operators/authenticate.js";
+import type { Operator } from "../operators/operator.js";
+import type { McpEndpoint } from "./mcp-endpoint.js";
+import type { McpService } from "./mcp-service.js";
+import { problem, problemOf } from "./problem.js";
+import { addProtectedResourceRoutes } from "./protected-resource.js";
 
-const maxBodyBytes = 4 * 1024 * 1024;
+/** The largest body of a request. */
+export const maxBodyBytes = 4 * 1024 * 1024;
 
 /** Options of {@link startHttpServer}. */
 export interface HttpServerOptions {
   readonly host: string;
   /** 0 lets the system choose. */
   readonly port: number;
-  readonly tokens: OperatorTokens;
-  readonly surface: McpServerFactory;
-  readonly clock: Clock;
+  readonly hubName: string;
+  readonly authenticate: Authenticate;
+  /** The authorization server whose tokens are accepted, if any. */
+  readonly accessTokens: Pick<AccessTokens, "issuer" | "audience"> | undefined;
+  readonly admission: Admission;
+  readonly mcp: McpEndpoint;
+  /** Who answers at `path`; undefined: it is no MCP endpoint. */
+  readonly serviceAt: (path: string) => McpService | undefined;
   /** Adds the operator routes below `/api/federation`. */
   readonly api: (app: Hono<HubEnvironment>) => void;
   /** Whether the hub can serve calls. */
@@ -44,49 +56,43 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-/** HTTP status of the codes that are not simply a bad request. */
-const statusOf: Readonly<Record<string, 401 | 403 | 404 | 409 | 413 | 503>> = {
-  UNAUTHENTICATED: 401,
-  ORIGIN_REFUSED: 403,
-  SCOPE_MISSING: 403,
-  NOT_THE_AUTHORITY: 403,
-  HUB_UNKNOWN: 404,
-  APP_UNKNOWN: 404,
-  ALREADY_IN_CLUSTER: 409,
-  NOT_IN_CLUSTER: 409,
-  NAME_TAKEN: 409,
-  REQUEST_TOO_LARGE: 413,
-};
-
 /** @throws {HubError} HTTP_PORT_IN_USE. */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
-  const mcp = createMcpEndpoint(options.surface, { clock: options.clock, maxBodyBytes });
   const app = new Hono<HubEnvironment>();
+  const { authenticate, accessTokens, admission } = options;
   const hosts = [...localhostAllowedHostnames(), options.host];
+  if (accessTokens) hosts.push(new URL(accessTokens.audience).hostname);
+  /** The address that the client used; whoever asks has passed the check of Host. */
+  const baseOf = ({ headers }: Request) =>
+    accessTokens?.audience ?? new URL(`http://${headers.get("host") ?? "localhost"}`).origin;
 
-  app.onError((error, context) => problem(context, isFedError(error) ? error : toFedError(error)));
+  app.onError((error, context) => problem(context, toFedError(error), baseOf));
   app.notFound((context) =>
-    problem(context, new HubError({ code: "REQUEST_INVALID", message: `There is no ${context.req.path}.` }), 404),
+    problem(
+      context,
+      new HubError({ code: "REQUEST_INVALID", message: `There is no ${context.req.path}.` }),
+      baseOf,
+      404,
+    ),
   );
-  app.get("/healthz", (context) => context.text("ok"));
-  app.get("/readyz", (context) => (options.ready() ? context.text("ready") : context.text("not ready", 503)));
-  app.use(async (context, next) => {
-    const { raw } = context.req;
-    if (hostHeaderValidationResponse(raw, hosts) ?? originValidationResponse(raw, localhostAllowedOrigins())) {
+  app.use(async ({ req }, next) => {
+    if (hostHeaderValidationResponse(req.raw, hosts) ?? originValidationResponse(req.raw, localhostAllowedOrigins())) {
       throw new HubError({
         code: "ORIGIN_REFUSED",
         message: "The request's Host or Origin is not this hub's own.",
         hint: "A web page of another site cannot use the hub; agents send no Origin.",
       });
     }
-    const bearer = /^Bearer (\S{1,256})$/.exec(context.req.header("authorization") ?? "");
-    try {
-      context.set("operator", await options.tokens.authenticate(bearer?.[1] ?? ""));
-    } catch (error) {
-      context.header("WWW-Authenticate", "Bearer");
-      throw error;
-    }
     return next();
+  });
+  app.get("/healthz", (context) => context.text("ok"));
+  app.get("/readyz", (context) => (options.ready() ? context.text("ready") : context.text("not ready", 503)));
+  addProtectedResourceRoutes(app, { hubName: options.hubName, issuer: accessTokens?.issuer, baseOf });
+  app.use(async (context, next) => {
+    const bearer = /^Bearer +(\S{1,8192})$/i.exec(context.req.header("authorization") ?? "");
+    const operator = await authenticate(bearer?.[1] ?? "", context.req.path);
+    context.set("operator", operator);
+    return admission.request(operator, next);
   });
   app.all("/mcp", (context) => mcp.fetch(context.req.raw, context.get("operator")));
   app.use(
@@ -97,6 +103,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
         problem(
           context,
           new HubError({ code: "REQUEST_TOO_LARGE", message: `The request has more than ${maxBodyBytes} bytes.` }),
+          baseOf,
         ),
     }),
   );
@@ -132,20 +139,4 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       );
     });
   });
-}
-
-/** An RFC 9457 problem document with our `code`. */
-function problem(
-  context: Context,
-  error: FedError,
-  status: 400 | 401 | 403 | 404 | 409 | 413 | 503 = statusOf[error.code] ?? (error.retryable ? 503 : 400),
-): Response {
-  const { code, message, hint, retryable } = error;
-  return context.body(
-    JSON.stringify({ type: "about:blank", title: message, status, code, ...(hint ? { hint } : {}), retryable }),
-    status,
-    {
-      "content-type": "application/problem+json",
-    },
-  );
 }

@@ -7,7 +7,7 @@ import {
   type McpServerFactory,
   readRequestBody,
 } from "@modelcontextprotocol/server";
-import type { Operator } from "../operator.js";
+import type { Operator } from "../operators/operator.js";
 import { createLegacySessions } from "./legacy-sessions.js";
 
 /** See the module header. */

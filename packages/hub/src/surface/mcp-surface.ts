@@ -10,7 +10,7 @@ import {
 import { z } from "zod";
 import { HubError } from "../errors.js";
 import { passedMeta } from "../hop-meta.js";
-import type { Operator } from "../operator.js";
+import type { Operator } from "../operators/operator.js";
 
 /** One app as `apps.list` shows it. */
 export interface ListedApp {

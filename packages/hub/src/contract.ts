@@ -1,0 +1,87 @@
+/** What an embedder holds: a hub and its parts. */
+import type { VerifiedLog } from "@fed/audit-chain";
+import type { HubId } from "@fed/core";
+import type { RevocationList } from "@fed/revocation";
+import type { Notification, PathStatus } from "@fed/router";
+import type { ShareOptions, SharingPolicy } from "@fed/trust";
+import type { AuditEntry } from "./audit-trail.js";
+import type { ClusterStatus, Peer } from "./cluster/cluster.js";
+import type { RevocationReport, RevocationTarget } from "./cluster/revoking.js";
+import type { Operator, Scope } from "./operators/operator.js";
+import type { TokenRequest } from "./operators/token-record.js";
+import type { IssuedToken, TokenInfo } from "./operators/tokens.js";
+import type { ListedApp } from "./surface/fleet-service.js";
+
+/** What to call. */
+export interface HubCall {
+  /** The hub's name or id; absent: this hub if it has the app, else the one that shows it. */
+  readonly hub?: string;
+  readonly app: string;
+  readonly tool: string;
+  readonly arguments?: Readonly<Record<string, unknown>>;
+}
+
+/** On whose authority, and how. */
+export interface HubCallOptions {
+  readonly operator: Operator;
+  readonly signal?: AbortSignal;
+  /** Default 60 000 ms. */
+  readonly deadlineMs?: number;
+  /** The owner returns the first outcome to every repetition for 10 minutes. */
+  readonly idempotencyKey?: string;
+  /** Each notification that belongs to the call, in order; progress is `notifications/progress`. */
+  readonly onNotification?: (notification: Notification) => void;
+}
+
+/** A hub in this process. */
+export interface Hub extends AsyncDisposable {
+  readonly hubId: HubId;
+  readonly name: string;
+  /** Where agents and operators reach it, or undefined without an HTTP port. */
+  readonly url: string | undefined;
+  readonly apps: {
+    /** Every app the operator may use, on every hub. */
+    list(options: { readonly operator: Operator; readonly signal?: AbortSignal }): Promise<ListedApp[]>;
+    /** The tool's MCP result. @throws {FedError} when the call was refused or its fate is unknown. */
+    call(call: HubCall, options: HubCallOptions): Promise<unknown>;
+    /** Resolves when every local app's first start has ended, well or not. */
+    settled(): Promise<void>;
+  };
+  readonly cluster: {
+    create(options: { readonly name: string }): Promise<void>;
+    /** A pairing token, shown once. */
+    invite(options?: { readonly ttlMs?: number; readonly roles?: readonly string[] }): Promise<string>;
+    join(
+      token: string,
+      options?: { readonly signal?: AbortSignal },
+    ): Promise<{ readonly via: string; readonly connected: boolean }>;
+    status(): ClusterStatus;
+    exportPublic(directory: string): string[];
+    revoke(target: RevocationTarget, reason: string): Promise<RevocationReport>;
+    revocations(): RevocationList | undefined;
+    peers(): Peer[];
+    paths(hub: string): PathStatus[];
+  };
+  readonly sharing: {
+    readonly policy: SharingPolicy;
+    /** `target`: `local`, `cluster`, `role:R`, `principal:P` or `link:L`. */
+    share(app: string, target: string, options?: ShareOptions): Promise<void>;
+    unshare(app: string, target: string, options?: ShareOptions): Promise<void>;
+  };
+  readonly audit: {
+    tail(count: number): Promise<AuditEntry[]>;
+    verify(): Promise<VerifiedLog>;
+  };
+  readonly operators: {
+    /** An operator of this hub, for calls from within this process. */
+    local(name: string, options?: { readonly roles?: readonly string[]; readonly scope?: Scope }): Operator;
+    /** A token for agents; shown once. With a `parent` for a sub-agent, and then never more than the parent. */
+    issueToken(request: TokenRequest): Promise<IssuedToken>;
+    /** Oldest first; what has ended stays for 7 days. */
+    tokens(): TokenInfo[];
+    /** Ends a token and all below it, their running calls too; returns those that ended. */
+    revokeToken(id: string): Promise<TokenInfo[]>;
+  };
+  /** Ends apps, sessions and ports. Idempotent. */
+  close(): Promise<void>;
+}

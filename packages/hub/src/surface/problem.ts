@@ -1,0 +1,51 @@
+/** Errors over HTTP: RFC 9457 problem documents with our `code`, and the headers that clients act on. */
+import type { FedError, Json } from "@fed/core";
+import type { Context } from "hono";
+import { challenge } from "./protected-resource.js";
+
+type Status = 400 | 401 | 403 | 404 | 409 | 413 | 429 | 503;
+
+/** HTTP status of the codes that are not simply a bad request. */
+const statusOf: Readonly<Record<string, Status>> = {
+  UNAUTHENTICATED: 401,
+  AGENT_TOKEN_TOO_WIDE: 403,
+  APP_NOT_ALLOWED: 403,
+  NOT_THE_AUTHORITY: 403,
+  OPERATOR_REVOKED: 403,
+  ORIGIN_REFUSED: 403,
+  SCOPE_MISSING: 403,
+  AGENT_TOKEN_UNKNOWN: 404,
+  APP_UNKNOWN: 404,
+  HUB_UNKNOWN: 404,
+  AGENT_TOKEN_LIMIT: 409,
+  ALREADY_IN_CLUSTER: 409,
+  NAME_TAKEN: 409,
+  NOT_IN_CLUSTER: 409,
+  REQUEST_TOO_LARGE: 413,
+  RATE_LIMITED: 429,
+};
+
+/** The answer for `error`; `baseOf` gives the hub's address as the client knows it. */
+export function problem(
+  context: Context,
+  error: FedError,
+  baseOf: (request: Request) => string,
+  status?: Status,
+): Response {
+  const { code, message, hint, retryable } = error;
+  const { details } = error as { readonly details?: { readonly [key: string]: Json } };
+  const answered = status ?? statusOf[code] ?? (retryable ? 503 : 400);
+  const headers: Record<string, string> = { "content-type": "application/problem+json" };
+  if (answered === 401 || code === "SCOPE_MISSING") {
+    headers["www-authenticate"] = challenge(baseOf(context.req.raw), context.req.path, {
+      code,
+      sent: context.req.header("authorization") !== undefined,
+      scope: typeof details?.scope === "string" ? details.scope : undefined,
+    });
+  }
+  if (code === "RATE_LIMITED" || code === "BUSY") {
+    headers["retry-after"] = String(Math.ceil(Number(details?.retryAfterMs ?? 1000) / 1000));
+  }
+  const body = { type: "about:blank", title: message, status: answered, code, ...(hint ? { hint } : {}), retryable };
+  return context.body(JSON.stringify(details ? { ...body, details } : body), answered, headers);
+}
