@@ -26,7 +26,7 @@ export interface CallOptions {
   /** The envelope this call arrived in, when it is forwarded for a caller of another hub. */
   readonly incoming?: Envelope;
   readonly signal?: AbortSignal;
-  /** Default 60 000; Infinity: until cancelled. */
+  /** Default 60 000; Infinity: until cancelled. Each progress notification begins it anew, for an hour in all. */
   readonly deadlineMs?: number;
   /** Each notification that belongs to the call, in order. A throw cancels the call. */
   onNotification?(notification: Notification): void;

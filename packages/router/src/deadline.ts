@@ -1,6 +1,7 @@
 /** One deadline and one cancel for a whole call: a single timer, a single abort signal whose reason is a FedError. */
-import { abortedError, type Clock, type FedError } from "@fed/core";
+import { abortedError, type Clock, type FedError, type Timer } from "@fed/core";
 import { RouterError } from "./errors.js";
+import { limits } from "./limits.js";
 
 /** A running deadline. */
 export interface Deadline {
@@ -9,6 +10,8 @@ export interface Deadline {
   /** Rejects when the signal aborts; never resolves. */
   readonly ended: Promise<never>;
   cancel(error: FedError): void;
+  /** Begins the time anew, for an hour in all: what makes progress is not given up. */
+  renew(): void;
   /** Releases the timer. Idempotent. */
   done(): void;
 }
@@ -24,26 +27,38 @@ export function createDeadline(clock: Clock, afterMs: number, outer: AbortSignal
     reject(error);
   };
   const onAbort = () => cancel(abortedError(outer!));
-  const expire = () =>
-    cancel(
-      new RouterError({
-        code: "DEADLINE_EXCEEDED",
-        message: `No answer within ${afterMs} ms; the call was cancelled.`,
-        hint: "It may have taken effect: look before you repeat it.",
-      }),
-    );
-  const timer = afterMs === Number.POSITIVE_INFINITY ? undefined : clock.setTimer(afterMs, expire);
+  const startedMs = clock.monotonicMs();
+  const lastMs = startedMs + Math.max(afterMs, limits.callMs);
+  let endMs = startedMs + afterMs;
+  let timer: Timer | undefined;
+  const watch = () => {
+    const leftMs = endMs - clock.monotonicMs();
+    if (leftMs > 0) timer = clock.setTimer(leftMs, watch);
+    else cancel(expired(afterMs));
+  };
+  if (afterMs !== Number.POSITIVE_INFINITY) timer = clock.setTimer(afterMs, watch);
   if (outer?.aborted) onAbort();
   else outer?.addEventListener("abort", onAbort, { once: true });
   return {
     signal: controller.signal,
     ended,
     cancel,
+    renew() {
+      endMs = Math.min(clock.monotonicMs() + afterMs, lastMs);
+    },
     done() {
       timer?.cancel();
       outer?.removeEventListener("abort", onAbort);
     },
   };
+}
+
+function expired(afterMs: number): RouterError {
+  return new RouterError({
+    code: "DEADLINE_EXCEEDED",
+    message: `No answer and no progress within ${afterMs} ms; the call was cancelled.`,
+    hint: "It may have taken effect: look before you repeat it.",
+  });
 }
 
 /** `work`, or the reason of `signal` as soon as it aborts. */

@@ -1,8 +1,8 @@
 /**
- * The one walk of every call on the hub that owns the app, local or remote: revocation, sharing policy, audit of the
- * decision (durable), the app, audit of the outcome. ARCHITECTURE "The way of one call".
+ * The one walk of every call on the hub that owns the app, local or remote: revocation, sharing policy, consent, audit of
+ * the decision (durable), the app, audit of the outcome. ARCHITECTURE "The way of one call".
  */
-import { type Clock, encodeUtf8, type FedError, type HubId, type Json, type PeerIdentity, toFedError } from "@fed/core";
+import { type Clock, encodeUtf8, type FedError, type HubId, type PeerIdentity, toFedError } from "@fed/core";
 import { unlessAborted } from "./deadline.js";
 import { appError, RouterError } from "./errors.js";
 import { type Claim, OutcomeTable } from "./outcomes.js";
@@ -10,6 +10,8 @@ import type {
   AuditRecord,
   AuditSink,
   Caller,
+  Consent,
+  ConsentGiven,
   LocalApps,
   Notification,
   RevocationChecker,
@@ -17,12 +19,15 @@ import type {
   SharingPolicy,
   SharingRequest,
 } from "./ports.js";
+import { actionOf, methodFacts, toolOf } from "./request-facts.js";
 import { isObject } from "./wire.js";
 
 /** The ports an execution walks through. */
 export interface ExecutionPorts {
   readonly revocation: RevocationChecker;
   readonly policy: SharingPolicy;
+  /** Absent: nothing is ever asked. */
+  readonly consent?: Consent | undefined;
   readonly audit: AuditSink;
   readonly apps: LocalApps;
   readonly clock: Clock;
@@ -64,7 +69,7 @@ export class Execution {
   /**
    * The app's result.
    * @throws {RouterError} SHARING_DENIED, AUDIT_UNAVAILABLE, IDEMPOTENCY_MISMATCH, BUSY, OUTCOME_UNKNOWN; the verifier's,
-   * the revocation's or the app's own error; the reason of the controller's signal.
+   * the revocation's, the consent's or the app's own error; the reason of the controller's signal.
    */
   async run(request: ExecutionRequest): Promise<unknown> {
     const running = await this.#admit(request);
@@ -75,26 +80,75 @@ export class Execution {
     }
   }
 
+  /** The claim comes before the question: a repetition of a call that waits for consent waits with it. */
   async #decided({ request, caller }: Running): Promise<unknown> {
     const tool = toolOf(request);
-    const action = actionOf(request);
-    const facts = tool === undefined ? methodFacts(action, request.method) : this.#toolFacts(request.app, tool);
-    const decision = this.decide({ action, app: request.app, ...facts, caller });
-    if (!decision.allow) {
-      await this.#record(decisionRecord(request, this.#nowMs(), "deny", decision.rule, caller, tool));
-      throw sharingDenied(request.app, decision);
+    if (tool !== undefined) await this.#learn(request, caller, tool);
+    const asked = this.#asked(request, caller, tool);
+    const { rule } = await this.#permit(request, asked);
+    const claim = await this.#claim(request, asked);
+    if (claim && !claim.first) {
+      await this.#record(decisionRecord(request, this.#nowMs(), "allow", rule, asked, { replay: true }));
+      return this.#replayed(claim, request);
     }
-    const claim = await this.#claim(request, caller, tool);
+    const notify = claim ? notifyAll(request, claim) : request.notify;
     try {
-      await this.#record(
-        decisionRecord(request, this.#nowMs(), "allow", decision.rule, caller, tool, claim?.first === false),
-      );
+      const consent = await this.#consent(request, asked, notify);
+      await this.#record(decisionRecord(request, this.#nowMs(), "allow", rule, asked, consent && { consent }));
     } catch (cause) {
       claim?.release(cause as FedError);
       throw cause;
     }
-    if (claim && !claim.first) return this.#replayed(claim, request.controller.signal);
-    return this.#perform(request, caller, claim);
+    return this.#perform(request, caller, claim, notify);
+  }
+
+  #asked(request: ExecutionRequest, caller: Caller, tool: string | undefined): SharingRequest {
+    const { app, method } = request;
+    const action = actionOf(request);
+    const facts = tool === undefined ? methodFacts(action, method) : this.#toolFacts(app, tool);
+    return { action, app, ...facts, caller };
+  }
+
+  /** What a tool can do is looked up before it is decided, for those who may see the app; unknown it counts as the worst. */
+  async #learn({ app, callId, controller, notify }: ExecutionRequest, caller: Caller, tool: string): Promise<void> {
+    const { apps } = this.#ports;
+    if (!apps.learn || apps.hints?.(app, tool)?.risk !== undefined) return;
+    if (!this.decide({ action: "list", app, caller }).allow) return;
+    const { signal } = controller;
+    await unlessAborted(apps.learn(app, tool, { caller, callId, signal, notify }), signal).catch(() => {});
+  }
+
+  /** The policy's decision, if it allows. @throws {RouterError} SHARING_DENIED, written down. */
+  async #permit(request: ExecutionRequest, asked: SharingRequest): Promise<SharingDecision> {
+    const decision = this.decide(asked);
+    if (decision.allow) return decision;
+    await this.#record(decisionRecord(request, this.#nowMs(), "deny", decision.rule, asked));
+    throw sharingDenied(asked.app, decision);
+  }
+
+  /** Waits for the owner's operator where it is to be asked. What was taken back meanwhile stays taken back. */
+  async #consent(
+    request: ExecutionRequest,
+    asked: SharingRequest,
+    notify: ExecutionRequest["notify"],
+  ): Promise<ConsentGiven | undefined> {
+    const { consent } = this.#ports;
+    if (!consent || asked.action !== "call") return undefined;
+    const { callId, app, method, params, peer, controller } = request;
+    const { tool, risk, caller } = asked;
+    let given: ConsentGiven;
+    try {
+      const question = { callId, app, method, params, tool, risk, caller, peer, notify };
+      if (!consent.required(question)) return undefined;
+      given = await unlessAborted(consent.decide(question, controller.signal), controller.signal);
+      this.#ports.revocation.assertCaller(caller, peer);
+    } catch (cause) {
+      const error = toFedError(cause);
+      await this.#record(decisionRecord(request, this.#nowMs(), "deny", `consent: ${error.code}`, asked));
+      throw error;
+    }
+    await this.#permit(request, asked);
+    return given;
   }
 
   /** The policy's decision; a throw denies. */
@@ -139,25 +193,36 @@ export class Execution {
   }
 
   /** Synchronous up to the claim, so that of two equal keys exactly one runs. */
-  async #claim(request: ExecutionRequest, caller: Caller, tool: string | undefined): Promise<Claim | undefined> {
+  async #claim(request: ExecutionRequest, asked: SharingRequest): Promise<Claim | undefined> {
     if (!request.idempotency) return undefined;
     const { key, digest } = request.idempotency;
     try {
-      return this.#outcomes.claim(caller, request.app, key, digest);
+      return this.#outcomes.claim(asked.caller, request.app, key, digest);
     } catch (cause) {
       const error = toFedError(cause);
-      await this.#record(decisionRecord(request, this.#nowMs(), "deny", `idempotency: ${error.code}`, caller, tool));
+      await this.#record(decisionRecord(request, this.#nowMs(), "deny", `idempotency: ${error.code}`, asked));
       throw error;
     }
   }
 
-  async #replayed(claim: Claim, signal: AbortSignal): Promise<unknown> {
-    const outcome = await unlessAborted(claim.outcome, signal);
-    if (outcome.kind === "error") throw outcome.error;
-    return outcome.result;
+  async #replayed(claim: Claim, { controller, notify }: ExecutionRequest): Promise<unknown> {
+    const follower: typeof notify = (notification) => notify(notification);
+    claim.followers.add(follower);
+    try {
+      const outcome = await unlessAborted(claim.outcome, controller.signal);
+      if (outcome.kind === "error") throw outcome.error;
+      return outcome.result;
+    } finally {
+      claim.followers.delete(follower);
+    }
   }
 
-  async #perform(request: ExecutionRequest, caller: Caller, claim: Claim | undefined): Promise<unknown> {
+  async #perform(
+    request: ExecutionRequest,
+    caller: Caller,
+    claim: Claim | undefined,
+    notify: ExecutionRequest["notify"],
+  ): Promise<unknown> {
     const { app, method, params, callId, controller } = request;
     const startedMs = this.#ports.clock.monotonicMs();
     let result: unknown;
@@ -166,7 +231,7 @@ export class Execution {
       if (controller.signal.aborted) throw controller.signal.reason;
       // Again: time has passed since the call was let in, and what it does now cannot be taken back.
       this.#ports.revocation.assertCaller(caller, request.peer);
-      const context = { caller, callId, signal: controller.signal, notify: request.notify };
+      const context = { caller, callId, signal: controller.signal, notify };
       const work = this.#ports.apps.call(app, { method, params }, context);
       result = this.#shown(request, caller, await unlessAborted(work, controller.signal));
     } catch (cause) {
@@ -214,7 +279,8 @@ export class Execution {
   }
 
   #toolFacts(app: string, tool: string): Pick<SharingRequest, "tool" | "risk"> {
-    return this.#ports.apps.hints?.(app, tool)?.readOnly === true ? { tool, risk: "read" } : { tool };
+    const risk = this.#ports.apps.hints?.(app, tool)?.risk;
+    return risk === undefined ? { tool } : { tool, risk };
   }
 
   async #record(record: AuditRecord): Promise<void> {
@@ -236,15 +302,23 @@ export class Execution {
   }
 }
 
+/** Whoever waits for the outcome hears of the progress, too. */
+function notifyAll(request: ExecutionRequest, { followers }: Claim): (notification: Notification) => void {
+  return (notification) => {
+    request.notify(notification);
+    for (const follower of followers) follower(notification);
+  };
+}
+
 function decisionRecord(
   request: ExecutionRequest,
   atMs: number,
   decision: "allow" | "deny",
   rule: string,
-  caller?: Caller,
-  tool?: string,
-  replay = false,
+  asked?: Pick<SharingRequest, "tool" | "caller">,
+  more?: { readonly consent?: ConsentGiven; readonly replay?: true },
 ): AuditRecord {
+  const { tool, caller } = asked ?? {};
   return {
     type: "call.decision",
     atMs,
@@ -258,7 +332,7 @@ function decisionRecord(
     ...(caller?.txn === undefined ? {} : { txn: caller.txn }),
     decision,
     rule,
-    ...(replay ? { replay } : {}),
+    ...more,
   };
 }
 
@@ -269,51 +343,6 @@ function sharingDenied(app: string, decision: SharingDecision): RouterError {
     hint: `Its operator can allow it: fed share ${app}`,
     details: { rule: decision.rule },
   });
-}
-
-/** Requests that MCP itself defines as looking at something. */
-const readMethods: ReadonlySet<string> = new Set([
-  "completion/complete",
-  "prompts/get",
-  "prompts/list",
-  "resources/list",
-  "resources/read",
-  "resources/subscribe",
-  "resources/templates/list",
-  "resources/unsubscribe",
-  "subscriptions/listen",
-  "tasks/get",
-  "tasks/list",
-  "tasks/result",
-]);
-
-/** The risk of a request that is of no tool, where it is known. */
-function methodFacts(action: SharingRequest["action"], method: string): Pick<SharingRequest, "risk"> {
-  return action === "call" && readMethods.has(method) ? { risk: "read" } : {};
-}
-
-/** Whoever may call one tool may ask which: what is not for the caller is taken out of the answer. */
-export function actionOf({
-  method,
-  params,
-}: Pick<ExecutionRequest, "method" | "params">): SharingRequest["action"] {
-  if (method === "tools/list" || method === "server/discover" || method === "ping") return "list";
-  return method === "subscriptions/listen" && !namesResources(params) ? "list" : "call";
-}
-
-/** That a list has changed says no more than the list; what happens to a resource does. */
-function namesResources(params: unknown): boolean {
-  const filter = isObject(params as Json) ? (params as { readonly notifications?: Json }).notifications : undefined;
-  return isObject(filter) && filter.resourceSubscriptions !== undefined;
-}
-
-function toolOf(request: ExecutionRequest): string | undefined {
-  if (request.method !== "tools/call") return undefined;
-  const { params } = request;
-  if (typeof params === "object" && params !== null && "name" in params && typeof params.name === "string") {
-    return params.name;
-  }
-  throw new RouterError({ code: "REQUEST_MALFORMED", message: "tools/call names no tool." });
 }
 
 function outcomeOf(result: unknown): "result" | "tool-error" {

@@ -3,7 +3,6 @@ export type { CallOptions, CallTarget } from "./call-target.js";
 export type { CatalogueEntry, ListOptions } from "./catalogue.js";
 export type { PeerStatus } from "./directory.js";
 export { detailsOf, type ErrorDetails, RemoteError, RouterError, type RouterErrorCode } from "./errors.js";
-export { actionOf } from "./execution.js";
 export { InFlight } from "./in-flight.js";
 export { limits } from "./limits.js";
 export type { ListenerStatus } from "./listeners.js";
@@ -12,10 +11,13 @@ export type { SessionOpener } from "./peer-paths.js";
 export type {
   AppContext,
   AppRequest,
-  AuditRecord,
   AppStatus,
+  AuditRecord,
   AuditSink,
   Caller,
+  Consent,
+  ConsentGiven,
+  ConsentRequest,
   Digest,
   Envelope,
   EnvelopeRequest,
@@ -28,11 +30,13 @@ export type {
   PeerAuthorizer,
   PeerEvents,
   RevocationChecker,
+  Risk,
   SharingDecision,
   SharingPolicy,
   SharingRequest,
 } from "./ports.js";
 export { type Rate, RateLimit } from "./rate-limit.js";
+export { actionOf } from "./request-facts.js";
 export {
   createRouter,
   type LocateOptions,

@@ -37,6 +37,8 @@ export const limits = {
   outcomeBytesPerHub: 16 * 1024 * 1024,
   outcomeBytes: 64 * 1024 * 1024,
   outcomeLifeMs: 600_000,
+  /** How long a call may take whose deadline is renewed by progress. */
+  callMs: 3_600_000,
   /** Calls in flight, each direction. */
   callsPerPeer: 256,
   calls: 2048,

@@ -5,7 +5,7 @@
 import { type Clock, equalBytes, type FedError, type HubId } from "@fed/core";
 import { RouterError } from "./errors.js";
 import { limits } from "./limits.js";
-import type { Caller } from "./ports.js";
+import type { Caller, Notification } from "./ports.js";
 
 /** How a call ended. */
 export type Outcome =
@@ -16,6 +16,8 @@ export type Outcome =
 export interface Claim {
   readonly first: boolean;
   readonly outcome: Promise<Outcome>;
+  /** The repetitions that wait for the outcome: they hear what the first call hears. */
+  readonly followers: Set<(notification: Notification) => void>;
   /** Only the first claimant calls this, once. */
   settle(outcome: Outcome): void;
   /** Only the first claimant calls this, when nothing has run: the key is free again and waiters hear `error`. */
@@ -35,6 +37,7 @@ interface Entry {
   readonly share: Share;
   readonly digest: Uint8Array;
   readonly outcome: Promise<Outcome>;
+  readonly followers: Claim["followers"];
   readonly resolve: (outcome: Outcome) => void;
   bytes: number;
   /** Monotonic; infinite while it runs. */
@@ -68,7 +71,8 @@ export class OutcomeTable {
           hint: "Use a new key for a new request.",
         });
       }
-      return { first: false, outcome: known.outcome, settle() {}, release() {} };
+      const { outcome, followers } = known;
+      return { first: false, outcome, followers, settle() {}, release() {} };
     }
     if (known) this.#remove(operator, name);
     if (this.#isFull(owner)) this.#sweep();
@@ -92,7 +96,9 @@ export class OutcomeTable {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
     const share = this.#shares.get(homeHub) ?? { entries: 0, bytes: 0 };
     this.#shares.set(homeHub, share);
-    const entry: Entry = { share, digest, outcome: promise, resolve, bytes: 0, expiresAtMs: Number.POSITIVE_INFINITY };
+    const followers: Claim["followers"] = new Set();
+    const expiresAtMs = Number.POSITIVE_INFINITY;
+    const entry: Entry = { share, digest, outcome: promise, followers, resolve, bytes: 0, expiresAtMs };
     let keys = this.#operators.get(operator);
     if (!keys) {
       keys = new Map();
@@ -105,6 +111,7 @@ export class OutcomeTable {
     return {
       first: true,
       outcome: promise,
+      followers,
       settle: (outcome) => {
         if (stands()) {
           entry.bytes = outcome.kind === "result" ? outcome.bytes : 0;

@@ -61,14 +61,17 @@ export interface RevocationChecker {
   readonly size: number;
 }
 
+/** What a tool can do to the world, as the hub that owns it rates it. */
+export type Risk = "read" | "write" | "execute";
+
 /** What a policy is asked. */
 export interface SharingRequest {
   readonly action: "list" | "call";
   readonly app: string;
   /** The tool's name, for `tools/call` and for each tool of a `tools/list` answer. */
   readonly tool?: string;
-  /** Where the owner's own app says so of this tool, or MCP of this method; absent when unknown. */
-  readonly risk?: "read";
+  /** The owner's rating of this tool, or MCP's of this method; absent when unknown. */
+  readonly risk?: Risk;
   readonly caller: Caller;
 }
 
@@ -84,6 +87,36 @@ export interface SharingPolicy {
   /** Pure; a throw denies. */
   decide(request: SharingRequest): SharingDecision;
 }
+
+/** A call that the policy allows, before anything of it runs. */
+export interface ConsentRequest {
+  readonly callId: string;
+  readonly app: string;
+  readonly method: string;
+  readonly params: unknown;
+  readonly tool?: string;
+  /** Absent when unknown. */
+  readonly risk?: Risk;
+  readonly caller: Caller;
+  /** The hub it came from; undefined for a local call. */
+  readonly peer: PeerIdentity | undefined;
+  /** Tells the caller that its call waits. */
+  notify(notification: Notification): void;
+}
+
+/** Asks the operator of this hub before a call runs. */
+export interface Consent {
+  /** Whether this call waits for an answer. Asked of every call, so it must be quick; a throw refuses the call. */
+  required(request: ConsentRequest): boolean;
+  /**
+   * How consent was given.
+   * @throws {FedError} why it was not; the reason of `signal`, which aborts when the caller cancels or is cut off.
+   */
+  decide(request: ConsentRequest, signal: AbortSignal): Promise<ConsentGiven>;
+}
+
+/** `session`: it holds for further calls, too. */
+export type ConsentGiven = "once" | "session";
 
 export interface AuditSink {
   /** Durable once resolved. A rejection refuses the call. */
@@ -108,6 +141,8 @@ export type AuditRecord =
       readonly txn?: string;
       readonly decision: "allow" | "deny";
       readonly rule: string;
+      /** How the owner's operator, who was asked, allowed it. */
+      readonly consent?: ConsentGiven;
       /** An earlier outcome is returned, nothing runs. */
       readonly replay?: true;
     }
@@ -169,7 +204,11 @@ export interface LocalApps {
    */
   call(app: string, request: AppRequest, context: AppContext): Promise<unknown>;
   /** What the owner knows about a tool. */
-  hints?(app: string, tool: string): { readonly readOnly?: boolean; readonly idempotent?: boolean } | undefined;
+  hints?(app: string, tool: string): { readonly risk?: Risk | undefined } | undefined;
+  /**
+   * Looks up what {@link hints} does not know of a tool that is about to be called. A rejection leaves it unknown.
+   */
+  learn?(app: string, tool: string, context: AppContext): Promise<void>;
 }
 
 /** Judges a peer once more after the handshake. @throws {FedError} to refuse it. */

@@ -25,11 +25,13 @@ import { PeerPaths, type SessionOpener } from "./peer-paths.js";
 import type {
   AuditSink,
   Caller,
+  Consent,
   Digest,
   EnvelopeSigner,
   EnvelopeVerifier,
   LocalApps,
   Member,
+  Notification,
   PeerAuthorizer,
   PeerEvents,
   RevocationChecker,
@@ -53,6 +55,8 @@ export interface RouterOptions extends PeerEvents {
   readonly digest: Digest;
   readonly revocation: RevocationChecker;
   readonly policy: SharingPolicy;
+  /** Asks before calls that the policy allows; absent: nothing is ever asked. */
+  readonly consent?: Consent;
   readonly audit: AuditSink;
   readonly apps: LocalApps;
   readonly authorizePeer?: PeerAuthorizer;
@@ -141,7 +145,7 @@ class HubRouter implements Router {
       onRefused: options.onRefused?.bind(options),
     });
     this.#directory = new Directory(self, this.#paths);
-    this.#execution = new Execution({ revocation, policy: options.policy, audit: options.audit, apps, clock });
+    this.#execution = new Execution({ ...options, clock });
     this.#server = new Server({
       execution: this.#execution,
       verifier,
@@ -188,12 +192,16 @@ class HubRouter implements Router {
     checkTarget(target);
     const { caller, signal, deadlineMs = 60_000 } = options;
     const deadline = createDeadline(this.#clock, deadlineMs, signal);
+    const onNotification = (notification: Notification) => {
+      if (notification.method === "notifications/progress") deadline.renew();
+      options.onNotification?.(notification);
+    };
     this.#calls.set(deadline, caller);
     try {
       const hubId = await this.locate(target, options);
       return await (hubId === this.#options.self.hubId
-        ? this.#callHere(target, options, deadline)
-        : this.#callThere(hubId, target, options, deadline));
+        ? this.#callHere(target, { ...options, onNotification }, deadline)
+        : this.#callThere(hubId, target, { ...options, onNotification }, deadline));
     } finally {
       deadline.done();
       this.#calls.delete(deadline);
@@ -312,7 +320,7 @@ class HubRouter implements Router {
         readOnly,
         caller,
         incoming,
-        onNotification: options.onNotification?.bind(options),
+        onNotification: options.onNotification,
       },
       deadline,
     );

@@ -22,6 +22,7 @@ import {
   type EnvelopeSigner,
   type EnvelopeVerifier,
   type LocalApp,
+  type Risk,
   type Router,
   type RouterOptions,
   type SharingRequest,
@@ -54,7 +55,8 @@ export interface Hub {
   readonly revoked: Set<string>;
   revocationSize: number;
   auditFails: boolean | "outcome";
-  readonly readOnlyTools: Set<string>;
+  /** The owner's rating of its tools. */
+  readonly risks: Map<string, Risk>;
 }
 
 export interface Fleet {
@@ -95,7 +97,7 @@ export function createFleet(): Fleet {
       events: [],
       shared: new Set(),
       revoked: new Set(),
-      readOnlyTools: new Set(),
+      risks: new Map(),
       revocationSize: 0,
       auditFails: false,
       caller: {
@@ -146,7 +148,7 @@ export function createFleet(): Fleet {
           if (!behaviour) throw new TestError({ code: "APP_UNKNOWN", message: "No such app." });
           return behaviour(request, context);
         },
-        hints: (_app, tool) => ({ readOnly: made.readOnlyTools.has(tool) }),
+        hints: (_app, tool) => ({ risk: made.risks.get(tool) }),
       },
       clock,
       random: () => 0.5,

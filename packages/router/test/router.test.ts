@@ -108,7 +108,7 @@ describe("call", () => {
   it("shows of a tools/list answer only what the caller may call", async () => {
     const [a, b] = await twoHubs();
     b.apps.set("echo", () => ({ tools: [{ name: "read" }, { name: "write" }, { bad: 1 }], nextCursor: "n" }));
-    b.readOnlyTools.add("read");
+    b.risks.set("read", "read");
     b.decide = ({ action, tool, risk }) => ({
       allow: tool === undefined ? action === "list" : risk === "read",
       rule: "reads",
