@@ -2,7 +2,7 @@
  * The tokens of a hub's operators and of their agents. The bearer of one may make narrower ones for sub-agents: same
  * operator, never more than its own. Whoever revokes a token revokes all below it, with the one record that says so.
  */
-import type { Clock, HubId, Store } from "@fed/core";
+import type { Clock, HubId, Store, Timer } from "@fed/core";
 import { formatPrincipal } from "@fed/trust";
 import type { AuditEvent } from "../audit-trail.js";
 import { HubError } from "../errors.js";
@@ -31,7 +31,7 @@ export const tokenLimits = {
   depth: 4,
   /** How long ended ones are still listed. */
   keptMs: 7 * 24 * 60 * 60_000,
-  /** How often uses are written down. */
+  /** How long after a first use those since are written down. */
   usedEveryMs: 60_000,
 } as const;
 
@@ -100,7 +100,7 @@ export async function openOperatorTokens(options: OperatorTokensOptions): Promis
   /** One write after the other, each of what the token is by then. */
   let turn: Promise<void> = Promise.resolve();
   await forgetEnded(0);
-  let timer = clock.setTimer(tokenLimits.usedEveryMs, tick);
+  let timer: Timer | undefined;
 
   function save(id: string): Promise<void> {
     const done = turn.then(() => {
@@ -111,12 +111,15 @@ export async function openOperatorTokens(options: OperatorTokensOptions): Promis
     return done;
   }
 
-  function tick(): void {
-    void writeUses();
-    timer = clock.setTimer(tokenLimits.usedEveryMs, tick);
+  function noteUse(node: TokenNode, atMs: number): void {
+    node.lastUsedAtMs = atMs;
+    used.add(node);
+    timer ??= clock.setTimer(tokenLimits.usedEveryMs, () => void writeUses());
   }
 
   async function writeUses(): Promise<void> {
+    timer?.cancel();
+    timer = undefined;
     const ids = [...used].map(({ record }) => record.id);
     used.clear();
     await Promise.all(ids.map((id) => save(id).catch(onError)));
@@ -235,8 +238,7 @@ export async function openOperatorTokens(options: OperatorTokensOptions): Promis
       const nowMs = clock.nowMs();
       const { state } = endOfToken(node, nowMs);
       if (state !== "active") throw unauthenticated(`The token ${node.record.id} is ${state}.`);
-      node.lastUsedAtMs = nowMs;
-      used.add(node);
+      noteUse(node, nowMs);
       return node.operator;
     },
     list: (under) => tree.list(under === undefined ? undefined : find(under)).map(infoOf),
@@ -255,10 +257,7 @@ export async function openOperatorTokens(options: OperatorTokensOptions): Promis
       if (ending.length > 0) onChange({ type: "token.revoked", token: id, operator, ended: ending.length });
       return ending.map(infoOf);
     },
-    async [Symbol.asyncDispose]() {
-      timer.cancel();
-      await writeUses();
-    },
+    [Symbol.asyncDispose]: writeUses,
   };
 }
 
