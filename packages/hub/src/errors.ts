@@ -17,6 +17,7 @@ export type HubErrorCode =
   | "HTTP_PORT_IN_USE"
   | "HUB_UNKNOWN"
   | "INPUT_STATE_INVALID"
+  | "INPUT_UNANSWERED"
   | "METHOD_NOT_SUPPORTED"
   | "NAME_TAKEN"
   | "NOT_IN_CLUSTER"

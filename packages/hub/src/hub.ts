@@ -11,6 +11,7 @@ import { knownAddresses } from "./cluster/known-addresses.js";
 import { type Membership, openMembership } from "./cluster/membership.js";
 import { applyRevocations, revoke } from "./cluster/revoking.js";
 import type { Hub, HubCallOptions } from "./contract.js";
+import { type AgentFacts, stampFacts } from "./mcp/meta.js";
 import { Opened } from "./opened.js";
 import { createAccessTokens } from "./operators/access-tokens.js";
 import { createAdmission } from "./operators/admission.js";
@@ -22,14 +23,16 @@ import { type AppTarget, sendWithin } from "./operators/within.js";
 import type { HubOptions, LanOptions, Logger } from "./options.js";
 import { callScope, openPolicyBook, type PolicyBook } from "./policy-book.js";
 import { createRefusalLog, type RefusalLog } from "./refusal-log.js";
+import { openSeal, type Seal } from "./seal.js";
 import { type Identity, openIdentity } from "./state/identity.js";
 import { removeRunFile, writeRunFile } from "./state/run-file.js";
 import { openSqliteStore } from "./state/sqlite-store.js";
 import { openStateDirectory, type StateDirectory } from "./state/state-directory.js";
 import { createAgentTokens } from "./surface/agent-tokens.js";
 import { addApiRoutes } from "./surface/api.js";
-import { type HttpServer, startHttpServer } from "./surface/http-server.js";
-import { createSurface } from "./surface/fleet-service.js";
+import { type HttpServer, maxBodyBytes, startHttpServer } from "./surface/http-server.js";
+import { createMcpEndpoint } from "./surface/mcp-endpoint.js";
+import { createServices } from "./surface/services.js";
 
 const silent: Logger = { info() {}, warn() {} };
 
@@ -58,7 +61,8 @@ export async function createHub(options: HubOptions): Promise<Hub> {
         onError: (error) => log.warn({ error }, "an audit record could not be written"),
       }),
     );
-    const hub = new RunningHub({ options, directory, store, identity, audit, clock, log, opened });
+    const seal = await openSeal(store);
+    const hub = new RunningHub({ options, directory, store, seal, identity, audit, clock, log, opened });
     opened.use(hub.appHost);
     opened.defer(() => hub.disconnect());
     await hub.open();
@@ -69,10 +73,19 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   }
 }
 
+/** How long a call of an agent's may run; agents give up, or cancel, by themselves. */
+const agentDeadlineMs = 3_600_000;
+
+/** A program that calls in-process can be told of progress and asked nothing. */
+function factsOf({ onNotification }: HubCallOptions): AgentFacts {
+  return { capabilities: {}, clientInfo: undefined, logLevel: undefined, progress: onNotification !== undefined };
+}
+
 interface Parts {
   readonly options: HubOptions;
   readonly directory: StateDirectory;
   readonly store: Store;
+  readonly seal: Seal;
   readonly identity: Identity;
   readonly audit: AuditTrail;
   readonly clock: Clock;
@@ -96,7 +109,7 @@ class RunningHub implements Hub {
 
   constructor(parts: Parts) {
     this.#parts = parts;
-    this.appHost = createAppHost({ clock: parts.clock });
+    this.appHost = createAppHost({ clock: parts.clock, seal: parts.seal });
     this.#refusals = createRefusalLog((event) => parts.audit.note(event), parts.clock);
   }
 
@@ -168,7 +181,10 @@ class RunningHub implements Hub {
       }));
     },
     call: ({ hub, app, tool, arguments: args }, options) =>
-      this.#request({ hub, app, method: "tools/call", params: { name: tool, arguments: args ?? {} } }, options),
+      this.#request(
+        { hub, app, method: "tools/call", params: stampFacts({ name: tool, arguments: args ?? {} }, factsOf(options)) },
+        options,
+      ),
     settled: () => this.appHost.settled(),
   };
 
@@ -314,7 +330,7 @@ class RunningHub implements Hub {
   }
 
   async #listen(address: { readonly host: string; readonly port: number }): Promise<void> {
-    const { options, clock } = this.#parts;
+    const { options, clock, seal } = this.#parts;
     const accessTokens = options.oauth && createAccessTokens(options.oauth, { hubId: this.hubId, clock });
     const admission = createAdmission(clock, options.limits?.operator);
     this.#http = await startHttpServer({
@@ -327,11 +343,13 @@ class RunningHub implements Hub {
         assertOperator: (principal) => this.#revocation?.assertPrincipals({ operators: [principal] }),
       }),
       admission,
-      clock,
-      surface: createSurface({
+      mcp: createMcpEndpoint({ seal, store: this.#parts.store, clock, maxBodyBytes }),
+      serviceAt: createServices({
         list: (options) => admission.call(options.operator, "apps.list", () => this.apps.list(options)),
-        request: (target, options) =>
-          admission.call(options.operator, target.method, () => this.#request(target, options)),
+        request: (target, { notify, ...options }) =>
+          admission.call(options.operator, target.method, () =>
+            this.#request(target, { ...options, onNotification: notify, deadlineMs: agentDeadlineMs }),
+          ),
       }),
       api: (app) => addApiRoutes(app, this, createAgentTokens(this.#tokens)),
       ready: () => this.#closing === undefined,

@@ -20,4 +20,5 @@ export type { HubOptions, LanOptions, ListenAddress, Logger } from "./options.js
 export type { RunFile } from "./state/run-file.js";
 export { openSqliteStore } from "./state/sqlite-store.js";
 export { openStateDirectory, type SecretName, type StateDirectory } from "./state/state-directory.js";
-export { failure, type ListedApp } from "./surface/fleet-service.js";
+export type { ListedApp } from "./surface/fleet-service.js";
+export { failure } from "./surface/tool-failure.js";

@@ -2,25 +2,13 @@
 import type { Clock } from "@fed/core";
 import type { AppRequest, LocalApp, LocalApps } from "@fed/router";
 import { HubError } from "../errors.js";
-import { passedMeta } from "../hop-meta.js";
+import { isObject } from "../mcp/json-rpc.js";
+import type { Seal } from "../seal.js";
 import { App } from "./app.js";
-import { type AppConfig, checkAppName } from "./app-config.js";
-
-/** MCP requests that may be sent to an app; anything else is refused by name. */
-const passedMethods = new Set([
-  "completion/complete",
-  "prompts/get",
-  "prompts/list",
-  "resources/list",
-  "resources/read",
-  "resources/templates/list",
-  "tools/call",
-  "tools/list",
-]);
+import { type AppConfig, checkApp } from "./app-config.js";
+import { createInputStates } from "./input-state.js";
 
 const maxApps = 256;
-/** The router's deadline ends a call first; this only keeps the SDK's own shorter default from doing so. */
-const requestTimeoutMs = 24 * 60 * 60_000;
 
 interface ToolHints {
   readonly readOnly?: boolean;
@@ -29,6 +17,7 @@ interface ToolHints {
 
 /** Options of {@link createAppHost}. */
 export interface AppHostOptions {
+  readonly seal: Seal;
   readonly clock: Clock;
 }
 
@@ -43,14 +32,15 @@ export interface AppHost extends LocalApps, AsyncDisposable {
 }
 
 /** See {@link AppHost}. */
-export function createAppHost({ clock }: AppHostOptions): AppHost {
+export function createAppHost({ clock, seal }: AppHostOptions): AppHost {
+  const inputs = createInputStates(seal, clock);
   const apps = new Map<string, App>();
   const hints = new Map<string, Map<string, ToolHints>>();
   const starts: Promise<void>[] = [];
 
   return {
     add(name, config) {
-      checkAppName(name);
+      checkApp(name, config);
       if (apps.has(name) || apps.size >= maxApps) {
         throw new HubError({
           code: "APP_CONFIG_INVALID",
@@ -80,18 +70,16 @@ export function createAppHost({ clock }: AppHostOptions): AppHost {
           message: `This hub has no app called ${name}.`,
           hint: "See `fed apps`.",
         });
-      if (!passedMethods.has(request.method)) {
-        throw new HubError({
-          code: "METHOD_NOT_SUPPORTED",
-          message: `${request.method} is not passed on to apps.`,
-          hint: `Passed on are ${[...passedMethods].join(", ")}.`,
-        });
-      }
-      const result = await app.request(request.method, paramsOf(request), {
-        signal: context.signal,
-        timeoutMs: requestTimeoutMs,
-        progress: (params) => context.notify({ method: "notifications/progress", params }),
-      });
+      const params = paramsOf(request);
+      const about = { principal: context.caller.operator, app: name, method: request.method, params };
+      const result = inputs.close(
+        about,
+        await app.request(request.method, inputs.open(about), {
+          signal: context.signal,
+          principal: context.caller.operator,
+          notify: (notification) => context.notify(notification),
+        }),
+      );
       if (request.method === "tools/list") remember(hints, name, result);
       return result;
     },
@@ -108,14 +96,10 @@ export function createAppHost({ clock }: AppHostOptions): AppHost {
   };
 }
 
-/** The request's params without what belongs to the hop they came over. */
 function paramsOf({ params }: AppRequest): Record<string, unknown> {
   if (params === undefined || params === null) return {};
-  if (typeof params !== "object" || Array.isArray(params)) {
-    throw new HubError({ code: "REQUEST_INVALID", message: "The request's params are not an object." });
-  }
-  const { _meta: meta, ...rest } = params as Record<string, unknown>;
-  return { ...rest, ...passedMeta(meta) };
+  if (isObject(params)) return params;
+  throw new HubError({ code: "REQUEST_INVALID", message: "The request's params are not an object." });
 }
 
 /** Keeps what the app itself says of its tools; only its owner reads this, and only to narrow. */

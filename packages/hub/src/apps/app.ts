@@ -1,247 +1,390 @@
-/** One app: connected when it can be, reconnected for ever with growing pauses, never able to hurt the others. */
-import { type Clock, FedError, type Timer, toFedError } from "@fed/core";
-import {
-  Client,
-  SdkError,
-  SdkErrorCode,
-  StreamableHTTPClientTransport,
-  type Transport,
-} from "@modelcontextprotocol/client";
-import { getDefaultEnvironment, StdioClientTransport } from "@modelcontextprotocol/client/stdio";
-import { z } from "zod";
+/**
+ * One app's life: idle until it is asked for or started with the hub, ready, failed and tried again with growing pauses for
+ * ever, stopped by its operator. It can be replaced, drained and ended at any point of it, and never hurts another.
+ */
+import { type Clock, FedError, isFedError, type Timer, toFedError } from "@fed/core";
+import { type AppStatus, detailsOf } from "@fed/router";
 import { HubError } from "../errors.js";
-import type { AppConfig } from "./app-config.js";
-import { connectInProcess } from "./in-process.js";
+import { pause } from "../pause.js";
+import { type AppConfig, startOf } from "./app-config.js";
+import type { AppConnection, AppRequestOptions } from "./app-connection.js";
+import type { AppHealth } from "./app-health.js";
+import { AppLog } from "./app-log.js";
+import { concealment } from "./app-secrets.js";
+import { concealError } from "./conceal-error.js";
+import type { RunningApp } from "./open-app.js";
 
 const firstPauseMs = 500;
 const longestPauseMs = 30_000;
-const connectTimeoutMs = 30_000;
 /** How long an app must have run before its next start is as prompt as the first. */
 const provenAfterMs = 30_000;
-const maxMessageBytes = 8 * 1024 * 1024;
-/** Progress notifications of one request that are passed on: at once, and in each second of its life. */
-const progressBurst = 256;
-const progressPerSecond = 20;
-const keptStderrChars = 4096;
+/** A request waits for a start that is at most this far off; beyond that it is told why not. */
+const patienceMs = 1_000;
+/** How long what is under way may take to end when an app is stopped, changed or removed. */
+const drainMs = 5_000;
 
-/** Where an app stands. */
-export type AppStatus = "starting" | "ready" | "failed";
-
-/** Options of one request to an app. */
-export interface AppRequestOptions {
-  readonly signal: AbortSignal;
-  readonly timeoutMs: number;
-  progress(params: unknown): void;
+/** Options of {@link App}. */
+export interface AppOptions {
+  readonly name: string;
+  readonly config: AppConfig;
+  readonly clock: Clock;
+  /** Starts a conversation. @throws {FedError} when it cannot; then nothing is left of the attempt. */
+  open(config: AppConfig, log: AppLog, signal: AbortSignal): Promise<RunningApp>;
+  /** Called after each start; until it resolves the app is ready, but not described. */
+  describe(app: App, connection: AppConnection): Promise<void>;
+  /** What is left of an app of the same name, which must be gone before this one starts. */
+  readonly after?: Promise<void> | undefined;
 }
 
 /** See the module header. */
 export class App {
-  status: AppStatus = "starting";
-  /** Why it is not ready. */
-  error: FedError | undefined;
-  #client: Client | undefined;
-  #retry: Timer | undefined;
-  #pauseMs = firstPauseMs;
-  #closed = false;
-  #stderr = "";
-  /** Who hears of the progress of each request under way, by its token. */
-  readonly #progress = new Map<number, (params: unknown) => void>();
-  #lastProgressToken = 0;
-  readonly #ready = Promise.withResolvers<void>();
-
   readonly name: string;
-  readonly config: AppConfig;
+  readonly log = new AppLog();
+  readonly #options: AppOptions;
   readonly #clock: Clock;
+  #config: AppConfig;
+  #running: RunningApp | undefined;
+  #startedAtMs = 0;
+  #starts = 0;
+  #starting: Promise<void> | undefined;
+  #attempt: AbortController | undefined;
+  #described: Promise<void> = Promise.resolve();
+  /** Why it does not run, and why it did not the last time. */
+  #error: FedError | undefined;
+  #lastError: { readonly error: FedError; readonly atMs: number } | undefined;
+  #pauseMs = firstPauseMs;
+  /** Before this it is not started again, monotonic milliseconds. */
+  #notBeforeMs = 0;
+  #retry: Timer | undefined;
+  #idle: Timer | undefined;
+  #stopped = false;
+  #closed = false;
+  /** Resolves when what ran before is gone. */
+  #gone: Promise<unknown>;
+  #inFlight = 0;
+  #drained: (() => void) | undefined;
 
-  constructor(options: {
-    readonly name: string;
-    readonly config: AppConfig;
-    readonly clock: Clock;
-  }) {
+  constructor(options: AppOptions) {
     this.name = options.name;
-    this.config = options.config;
+    this.#options = options;
     this.#clock = options.clock;
+    this.#config = options.config;
+    this.#gone = options.after ?? Promise.resolve();
   }
 
-  /** Begins connecting; resolves when the first attempt has ended, well or not. */
-  async start(): Promise<void> {
-    if (this.#closed) return;
-    const client = new Client(
-      { name: "fed-hub", version: "0.0.0" },
-      { versionNegotiation: { mode: "auto", probe: { timeoutMs: 5_000 } } },
-    );
-    const startedAt = this.#clock.monotonicMs();
-    // Not by the SDK's own `onprogress`: it forgets the call when the result is read, and with it the progress just before.
-    client.setNotificationHandler("notifications/progress", ({ params: { progressToken, ...params } }) =>
-      this.#progress.get(progressToken as number)?.(params),
-    );
-    client.onclose = () => this.#lost(client, startedAt);
-    try {
-      this.#client = client;
-      await client.connect(await this.#transport(), { timeout: connectTimeoutMs });
-      if (this.#closed) return void (await client.close());
-      this.status = "ready";
-      this.error = undefined;
-      this.#ready.resolve();
-    } catch (cause) {
-      if (this.#client === client) this.#client = undefined;
-      await client.close().catch(() => {});
-      this.#fail(
-        new HubError({
-          code: "APP_START_FAILED",
-          message: `App ${this.name} did not start: ${firstLine(cause)}${this.#stderr ? ` — it printed: ${lastLine(this.#stderr)}` : ""}`,
-          hint: "Check its command, arguments and environment in the mcpServers file.",
-          retryable: true,
-          cause,
-        }),
-      );
-    }
+  get config(): AppConfig {
+    return this.#config;
   }
 
-  /**
-   * Sends one MCP request and returns its result, verbatim.
-   * @throws {FedError} APP_UNAVAILABLE when it is not ready, OUTCOME_UNKNOWN when it ended during the call,
-   *   DEADLINE_EXCEEDED, ABORTED, or TOOL_FAILED with the app's own protocol error.
-   */
-  async request(method: string, params: Record<string, unknown>, options: AppRequestOptions): Promise<unknown> {
-    if (this.status === "starting") await this.#firstReady(options.signal);
-    const client = this.#client;
-    if (!client || this.status !== "ready") {
-      throw new HubError({
-        code: "APP_UNAVAILABLE",
-        message: this.error?.message ?? `App ${this.name} is not running.`,
-        hint: "It is restarted by itself; try again shortly.",
-        retryable: true,
-        cause: this.error,
-      });
-    }
-    const progressToken = ++this.#lastProgressToken;
-    this.#progress.set(progressToken, this.#moderated(options.progress));
-    try {
-      const stamped = { ...params, _meta: { ...(params._meta as object | undefined), progressToken } };
-      return await client.request({ method, params: stamped }, anyResult, {
-        signal: options.signal,
-        timeout: options.timeoutMs,
-        maxTotalTimeout: options.timeoutMs,
-        allowInputRequired: true,
-      });
-    } catch (cause) {
-      throw this.#requestError(cause, client, options.signal);
-    } finally {
-      this.#progress.delete(progressToken);
-    }
+  get status(): AppStatus {
+    if (this.#stopped) return "stopped";
+    if (this.#running) return "ready";
+    if (this.#starting) return "starting";
+    return this.#error ? "failed" : "idle";
   }
 
-  /** Ends the app and does not start it again. Idempotent. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    this.#retry?.cancel();
-    const client = this.#client;
-    this.#client = undefined;
-    await client?.close().catch(() => {});
+  /** Why it is not ready. */
+  get error(): FedError | undefined {
+    return this.status === "failed" ? this.#error : undefined;
   }
 
-  async #transport(): Promise<Transport> {
-    const { config } = this;
-    if ("server" in config) return connectInProcess(config.server);
-    if ("url" in config) {
-      return new StreamableHTTPClientTransport(new URL(config.url), {
-        requestInit: { headers: { ...config.headers } },
-      });
-    }
-    const transport = new StdioClientTransport({
-      command: config.command,
-      args: [...(config.args ?? [])],
-      env: { ...getDefaultEnvironment(), ...config.env },
-      cwd: config.cwd,
-      stderr: "pipe",
-      maxBufferSize: maxMessageBytes,
-    });
-    this.#stderr = "";
-    transport.stderr?.on("data", (chunk: Buffer) => {
-      this.#stderr = (this.#stderr + chunk.toString("utf8").slice(-keptStderrChars)).slice(-keptStderrChars);
-    });
-    return transport;
-  }
-
-  /** Lets through as much as anybody can look at; an app that reports without end must not fill the memory of others. */
-  #moderated(progress: (params: unknown) => void): (params: unknown) => void {
-    const startedMs = this.#clock.monotonicMs();
-    let passed = 0;
-    return (params) => {
-      if (passed >= progressBurst + ((this.#clock.monotonicMs() - startedMs) / 1000) * progressPerSecond) return;
-      passed++;
-      progress(params);
+  health(): AppHealth {
+    const running = this.#running;
+    const failed = this.#lastError;
+    return {
+      app: this.name,
+      kind: "command" in this.#config ? "command" : "url" in this.#config ? "url" : "in-process",
+      start: startOf(this.#config),
+      status: this.status,
+      restarts: Math.max(0, this.#starts - 1),
+      inFlight: this.#inFlight,
+      ...(running && { startedAtMs: this.#startedAtMs, revision: running.connection.revision }),
+      ...(running?.pid !== undefined && { pid: running.pid }),
+      ...(failed && {
+        lastError: {
+          code: failed.error.code,
+          message: failed.error.message,
+          ...(failed.error.hint !== undefined && { hint: failed.error.hint }),
+          atMs: failed.atMs,
+        },
+      }),
     };
   }
 
-  async #firstReady(signal: AbortSignal): Promise<void> {
-    const aborted = Promise.withResolvers<never>();
-    const abort = () => aborted.reject(new FedError({ code: "ABORTED", message: "The call was cancelled." }));
-    signal.addEventListener("abort", abort, { once: true });
+  /** Starts it if it is one of those that start with the hub. */
+  begin(): void {
+    if (startOf(this.#config) === "eager" && !this.#running) void this.#start();
+  }
+
+  /** Resolves when a start that is under way has ended, well or not, and the app is described if it runs. */
+  async settled(): Promise<void> {
+    await this.#starting;
+    await this.#described;
+  }
+
+  /** Starts it if need be, and resolves when it is described. @throws {FedError} as {@link request}. */
+  async described(signal: AbortSignal): Promise<void> {
+    if (!this.#running) await this.#started(signal);
+    await orAborted(this.#described, signal);
+  }
+
+  /** What the app says of itself, after a start if need be. @throws {FedError} as {@link request}. */
+  async connection(signal: AbortSignal): Promise<AppConnection> {
+    return (this.#running ?? (await this.#started(signal))).connection;
+  }
+
+  /**
+   * Sends one MCP request and returns its result, verbatim. Waits for a start, and starts the app if it is idle.
+   * @throws {FedError} APP_UNAVAILABLE when it does not run, with the reason; OUTCOME_UNKNOWN when it ended during the call;
+   *   RESULT_TOO_LARGE; TOOL_FAILED with the app's own protocol error; the reason of `options.signal`.
+   */
+  async request(method: string, params: Record<string, unknown>, options: AppRequestOptions): Promise<unknown> {
+    for (let again = true; ; again = false) {
+      const running = this.#running ?? (await this.#started(options.signal));
+      this.#inFlight++;
+      this.#idle?.cancel();
+      try {
+        return await running.connection.request(method, params, options);
+      } catch (cause) {
+        const error = concealError(toFedError(cause), concealment(this.#config));
+        // Whatever did not reach the app may go to its next run.
+        if (!this.#forget(running, error) || !again) throw error;
+      } finally {
+        this.#inFlight--;
+        if (this.#inFlight === 0) this.#rest();
+      }
+    }
+  }
+
+  /** Ends what {@link stop} did and starts it at once. @throws {FedError} APP_START_FAILED. */
+  async launch(): Promise<void> {
+    this.#stopped = false;
+    this.#notBeforeMs = 0;
+    if (!this.#running) await this.#start();
+    await this.#described;
+    if (!this.#running) throw this.#error ?? this.#unavailable();
+  }
+
+  /** Ends it once what is under way is done, after 5 s at most. It stays so until {@link launch}. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#error = undefined;
+    await this.#halt(drainMs);
+  }
+
+  /** {@link stop}, then {@link launch}; requests meanwhile wait. */
+  async restart(): Promise<void> {
+    void this.#halt(drainMs);
+    await this.launch();
+  }
+
+  /** Goes on with `config`, under which it runs as before. */
+  adopt(config: AppConfig): void {
+    this.#config = config;
+    if (this.#stopped) return;
+    this.begin();
+    this.#rest();
+  }
+
+  /** Goes on with `config` after a restart, if it runs; requests meanwhile wait for it. */
+  replace(config: AppConfig): void {
+    const runs = this.#running !== undefined || this.#starting !== undefined;
+    if (runs) void this.#halt(drainMs);
+    this.#config = config;
+    this.#error = undefined;
+    this.#notBeforeMs = 0;
+    this.#pauseMs = firstPauseMs;
+    this.#retry?.cancel();
+    if (this.#stopped) return;
+    if (runs) void this.#start();
+    else this.begin();
+  }
+
+  /** Ends it for good, once what is under way is done. Idempotent. */
+  async remove(): Promise<void> {
+    this.#closed = true;
+    await this.#halt(drainMs);
+  }
+
+  /** Ends it for good, at once. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#halt(0);
+  }
+
+  /** The running app, after at most one start. */
+  async #started(signal: AbortSignal): Promise<RunningApp> {
+    for (let tried = false; ; ) {
+      if (this.#running) return this.#running;
+      if (this.#stopped || this.#closed || tried) throw this.#unavailable();
+      const waitMs = this.#starting ? 0 : this.#notBeforeMs - this.#clock.monotonicMs();
+      if (waitMs > patienceMs) throw this.#unavailable();
+      if (waitMs > 0) {
+        await orAborted(pause(this.#clock, waitMs), signal);
+        continue;
+      }
+      await orAborted(this.#start(), signal);
+      tried = true;
+    }
+  }
+
+  /** Resolves when the attempt has ended, well or not; all that want a start at the same time share one. */
+  #start(): Promise<void> {
+    this.#retry?.cancel();
+    if (this.#closed || this.#stopped) return Promise.resolve();
+    this.#starting ??= this.#try().finally(() => {
+      this.#starting = undefined;
+      this.#startLater();
+    });
+    return this.#starting;
+  }
+
+  async #try(): Promise<void> {
+    const attempt = new AbortController();
+    this.#attempt = attempt;
     try {
-      await Promise.race([this.#ready.promise, aborted.promise]);
-    } finally {
-      signal.removeEventListener("abort", abort);
+      await this.#gone;
+      if (attempt.signal.aborted) return;
+      const running = await this.#options.open(this.#config, this.log, attempt.signal);
+      if (attempt.signal.aborted) await running.connection.close();
+      else this.#began(running);
+    } catch (cause) {
+      if (!attempt.signal.aborted) this.#failed(toFedError(cause));
     }
   }
 
-  #requestError(cause: unknown, client: Client, signal: AbortSignal): FedError {
-    if (signal.aborted)
-      return toFedError(signal.reason instanceof FedError ? signal.reason : abortedCall(signal.reason));
-    if (this.#client !== client || (cause instanceof SdkError && cause.code === SdkErrorCode.ConnectionClosed)) {
-      return new HubError({
-        code: "OUTCOME_UNKNOWN",
-        message: `App ${this.name} ended during the call; whether it took effect is unknown.`,
-        hint: "Look at the app's state before you call again.",
-        cause,
-      });
-    }
-    if (cause instanceof SdkError && cause.code === SdkErrorCode.RequestTimeout) {
-      return new FedError({
-        code: "DEADLINE_EXCEEDED",
-        message: `App ${this.name} did not answer in time.`,
-        hint: "The app was told to stop.",
-      });
-    }
-    return new HubError({ code: "TOOL_FAILED", message: `App ${this.name} refused: ${firstLine(cause)}`, cause });
+  #began(running: RunningApp): void {
+    this.#running = running;
+    this.#startedAtMs = this.#clock.nowMs();
+    this.#starts++;
+    this.#error = undefined;
+    const startedAt = this.#clock.monotonicMs();
+    void running.connection.closed.then(() => this.#lost(running, startedAt));
+    this.#described = this.#options.describe(this, running.connection).catch(() => {});
+    this.#rest();
   }
 
-  #lost(client: Client, startedAt: number): void {
-    if (this.#closed || this.#client !== client) return;
-    this.#client = undefined;
-    if (this.status !== "ready") return;
+  #lost(running: RunningApp, startedAt: number): void {
+    if (this.#running !== running) return;
+    this.#running = undefined;
+    this.#gone = running.gone;
     if (this.#clock.monotonicMs() - startedAt > provenAfterMs) this.#pauseMs = firstPauseMs;
-    this.#fail(
-      new HubError({
-        code: "APP_UNAVAILABLE",
-        message: `App ${this.name} ended${this.#stderr ? `; it printed: ${lastLine(this.#stderr)}` : "."}`,
-        hint: "It is restarted by itself.",
-        retryable: true,
-      }),
-    );
+    this.#failed(this.#ended(running));
+    this.#startLater();
   }
 
-  #fail(error: FedError): void {
-    if (this.#closed) return;
-    this.status = "failed";
-    this.error = error;
-    this.#ready.resolve();
-    this.#retry = this.#clock.setTimer(this.#pauseMs * (0.5 + Math.random()), () => void this.start());
+  /** Whether `error` says that nothing was sent because the connection is of no use any more; it is given up then. */
+  #forget(running: RunningApp, error: FedError): boolean {
+    if (error.code !== "APP_UNAVAILABLE") return false;
+    if (this.#running !== running) return true;
+    const status = detailsOf(error)?.httpStatus;
+    // The app knows the session no more; it may be there again, and anew. Any other status is about the request.
+    if (!("url" in this.#config) || (status !== undefined && status !== 404)) return false;
+    this.#running = undefined;
+    void running.connection.close();
+    if (status === 404) return true;
+    this.#failed(error);
+    this.#startLater();
+    return false;
+  }
+
+  #failed(error: FedError): void {
+    if (this.#closed || this.#stopped) return;
+    this.#error = error;
+    this.#lastError = { error, atMs: this.#clock.nowMs() };
+    this.#notBeforeMs = this.#clock.monotonicMs() + this.#pauseMs * (0.5 + Math.random());
     this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs);
   }
+
+  /** What starts with the hub is tried again by itself; the rest when somebody asks. */
+  #startLater(): void {
+    if (this.#running || !this.#error || this.#starting || startOf(this.#config) !== "eager") return;
+    this.#retry?.cancel();
+    const inMs = Math.max(0, this.#notBeforeMs - this.#clock.monotonicMs());
+    this.#retry = this.#clock.setTimer(inMs, () => void this.#start());
+  }
+
+  /** Begins to count the time in which nothing is asked. */
+  #rest(): void {
+    this.#drained?.();
+    this.#idle?.cancel();
+    const { idleStopMs } = this.#config;
+    if (idleStopMs === undefined || startOf(this.#config) === "eager" || !this.#running || this.#inFlight > 0) return;
+    this.#idle = this.#clock.setTimer(idleStopMs, () => void this.#halt(0));
+  }
+
+  /** Takes no further requests, waits `graceMs` for those under way, and ends what runs. */
+  #halt(graceMs: number): Promise<void> {
+    this.#retry?.cancel();
+    this.#idle?.cancel();
+    this.#attempt?.abort(this.#unavailable());
+    const running = this.#running;
+    this.#running = undefined;
+    const before = Promise.all([this.#gone, this.#starting]);
+    const halted = (async () => {
+      if (running && graceMs > 0) await this.#drain(graceMs);
+      await running?.connection.close();
+      await running?.gone;
+      await before;
+    })();
+    this.#gone = halted;
+    return halted;
+  }
+
+  async #drain(graceMs: number): Promise<void> {
+    if (this.#inFlight === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#drained = resolve;
+    const timer = this.#clock.setTimer(graceMs, resolve);
+    await promise;
+    timer.cancel();
+    this.#drained = undefined;
+  }
+
+  #ended(running: RunningApp): HubError {
+    const conceal = concealment(this.#config);
+    const printed = this.log.last(conceal);
+    const why = running.failure() ?? "it ended its side of the conversation";
+    return new HubError({
+      code: "APP_UNAVAILABLE",
+      message: conceal(`App ${this.name} does not run: ${why}${printed === "" ? "." : ` — it printed: ${printed}`}`),
+      hint: "It is started again by itself; `fed apps logs` shows what it printed.",
+      retryable: true,
+    });
+  }
+
+  #unavailable(): HubError {
+    const { name } = this;
+    if (this.#stopped) {
+      return new HubError({
+        code: "APP_UNAVAILABLE",
+        message: `App ${name} was stopped by its operator.`,
+        hint: `Its operator starts it again with \`fed apps launch ${name}\`.`,
+      });
+    }
+    const waitMs = Math.max(0, this.#notBeforeMs - this.#clock.monotonicMs());
+    return new HubError({
+      code: "APP_UNAVAILABLE",
+      message: this.#error?.message ?? `App ${name} does not run.`,
+      hint: `It is started again in ${Math.ceil(waitMs / 1000)} s at the earliest; try again then.`,
+      retryable: true,
+      cause: this.#error,
+    });
+  }
 }
 
-const anyResult = z.looseObject({});
-
-function abortedCall(cause: unknown): FedError {
-  return new FedError({ code: "ABORTED", message: "The call was cancelled.", cause });
-}
-
-function firstLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0]!.slice(0, 300);
-}
-
-function lastLine(text: string): string {
-  return (text.trimEnd().split("\n").at(-1) ?? "").slice(0, 300);
+/** `work`, or the reason of `signal` as soon as it aborts. */
+async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => {
+    const cause: unknown = signal.reason;
+    aborted.reject(isFedError(cause) ? cause : new FedError({ code: "ABORTED", message: "The call was cancelled." }));
+  };
+  if (signal.aborted) abort();
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
 }

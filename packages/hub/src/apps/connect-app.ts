@@ -1,5 +1,5 @@
 /** How a conversation with an app begins: which revision of MCP it speaks, asked once and remembered by the caller. */
-import { type Clock, toFedError } from "@fed/core";
+import type { Clock } from "@fed/core";
 import type { Transport } from "@modelcontextprotocol/client";
 import { HubError } from "../errors.js";
 import { isObject } from "../mcp/json-rpc.js";
@@ -115,7 +115,7 @@ async function timed(
 }
 
 function startFailed(app: string, cause: unknown): HubError {
-  const { message } = toFedError(cause);
+  const message = cause instanceof Error ? cause.message : String(cause);
   return new HubError({
     code: "APP_START_FAILED",
     message: `App ${app} did not start: ${(message.split("\n", 1)[0] ?? "").slice(0, 300)}`,

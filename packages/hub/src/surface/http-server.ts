@@ -1,7 +1,8 @@
 /** The hub's HTTP port: `/mcp` for agents, `/api/federation/*` for operators, health. Loopback unless told otherwise. */
 
-import { toFedError } from "@fed/core";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { toFedError } from "@fed/core";
 import { getRequestListener } from "@hono/node-server";
 import {
   localhostAllowedHostnames,
@@ -58,13 +59,87 @@ export interface HttpServer {
 
 /** @throws {HubError} HTTP_PORT_IN_USE. */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
-  const app = new Hono<HubEnvironment>();
-  const { authenticate, accessTokens, admission } = options;
+  const { authenticate, accessTokens, admission, mcp, serviceAt } = options;
   const hosts = [...localhostAllowedHostnames(), options.host];
   if (accessTokens) hosts.push(new URL(accessTokens.audience).hostname);
+  const origins = localhostAllowedOrigins();
   /** The address that the client used; whoever asks has passed the check of Host. */
-  const baseOf = ({ headers }: Request) =>
-    accessTokens?.audience ?? new URL(`http://${headers.get("host") ?? "localhost"}`).origin;
+  const baseOf = (host: string | undefined) =>
+    accessTokens?.audience ?? new URL(`http://${host ?? "localhost"}`).origin;
+
+  function assertOrigin(host: string | undefined, origin: string | undefined): void {
+    if (validateHostHeader(host, hosts).ok && validateOriginHeader(origin, origins).ok) return;
+    throw new HubError({
+      code: "ORIGIN_REFUSED",
+      message: "The request's Host or Origin is not this hub's own.",
+      hint: "A web page of another site cannot use the hub; agents send no Origin.",
+    });
+  }
+
+  function operatorOf(authorization: string | undefined, path: string): Promise<Operator> {
+    const bearer = /^Bearer +(\S{1,8192})$/i.exec(authorization ?? "");
+    return authenticate(bearer?.[1] ?? "", path);
+  }
+
+  /** Agents' requests, without the layers that operators' need: a call is to cost little more than its work. */
+  async function serveAgent(request: IncomingMessage, response: ServerResponse, path: string, service: McpService) {
+    const { headers } = request;
+    try {
+      assertOrigin(headers.host, headers.origin);
+      const operator = await operatorOf(headers.authorization, path);
+      const admit = <T>(read: () => Promise<T>) => admission.request(operator, read);
+      await mcp.serve({ service, endpoint: path, operator, request, response, admit });
+    } catch (cause) {
+      const {
+        status,
+        headers: answer,
+        body,
+      } = problemOf(toFedError(cause), {
+        base: validateHostHeader(headers.host, hosts).ok ? baseOf(headers.host) : "",
+        path,
+        credentials: headers.authorization !== undefined,
+      });
+      if (response.headersSent) response.destroy();
+      else response.writeHead(status, { ...answer, connection: "close" }).end(body);
+    }
+  }
+
+  const operators = getRequestListener(operatorRoutes(options, { assertOrigin, operatorOf, baseOf }).fetch);
+  const server = createServer((request, response) => {
+    const path = pathOf(request.url);
+    const service = serviceAt(path);
+    if (service) void serveAgent(request, response, path, service);
+    else void operators(request, response);
+  });
+
+  return new Promise((resolve, reject) => {
+    server.once("error", (cause: NodeJS.ErrnoException) => reject(cannotListen(options, cause)));
+    server.listen(options.port, options.host, () => {
+      const { port } = server.address() as AddressInfo;
+      const host = options.host.includes(":") ? `[${options.host}]` : options.host;
+      resolve({
+        url: `http://${host}:${port}`,
+        async close() {
+          mcp.close();
+          server.closeAllConnections();
+          await new Promise((done) => server.close(done));
+        },
+      });
+    });
+  });
+}
+
+/** What operators, probes and clients that look for their way in are served. */
+function operatorRoutes(
+  options: HttpServerOptions,
+  checks: {
+    readonly assertOrigin: (host: string | undefined, origin: string | undefined) => void;
+    readonly operatorOf: (authorization: string | undefined, path: string) => Promise<Operator>;
+    readonly baseOf: (host: string | undefined) => string;
+  },
+): Hono<HubEnvironment> {
+  const app = new Hono<HubEnvironment>();
+  const baseOf = ({ headers }: Request) => checks.baseOf(headers.get("host") ?? undefined);
 
   app.onError((error, context) => problem(context, toFedError(error), baseOf));
   app.notFound((context) =>
@@ -76,25 +151,17 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     ),
   );
   app.use(async ({ req }, next) => {
-    if (hostHeaderValidationResponse(req.raw, hosts) ?? originValidationResponse(req.raw, localhostAllowedOrigins())) {
-      throw new HubError({
-        code: "ORIGIN_REFUSED",
-        message: "The request's Host or Origin is not this hub's own.",
-        hint: "A web page of another site cannot use the hub; agents send no Origin.",
-      });
-    }
+    checks.assertOrigin(req.header("host"), req.header("origin"));
     return next();
   });
   app.get("/healthz", (context) => context.text("ok"));
   app.get("/readyz", (context) => (options.ready() ? context.text("ready") : context.text("not ready", 503)));
-  addProtectedResourceRoutes(app, { hubName: options.hubName, issuer: accessTokens?.issuer, baseOf });
+  addProtectedResourceRoutes(app, { hubName: options.hubName, issuer: options.accessTokens?.issuer, baseOf });
   app.use(async (context, next) => {
-    const bearer = /^Bearer +(\S{1,8192})$/i.exec(context.req.header("authorization") ?? "");
-    const operator = await authenticate(bearer?.[1] ?? "", context.req.path);
+    const operator = await checks.operatorOf(context.req.header("authorization"), context.req.path);
     context.set("operator", operator);
-    return admission.request(operator, next);
+    return options.admission.request(operator, next);
   });
-  app.all("/mcp", (context) => mcp.fetch(context.req.raw, context.get("operator")));
   app.use(
     "/api/*",
     bodyLimit({
@@ -108,35 +175,21 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     }),
   );
   options.api(app);
+  return app;
+}
 
-  return new Promise((resolve, reject) => {
-    const server = serve({ fetch: app.fetch, hostname: options.host, port: options.port }, ({ port }) => {
-      const host = options.host.includes(":") ? `[${options.host}]` : options.host;
-      resolve({
-        url: `http://${host}:${port}`,
-        async close() {
-          await mcp.close();
-          if ("closeAllConnections" in server) server.closeAllConnections();
-          await new Promise((done) => server.close(done));
-        },
-      });
-    });
-    server.once("error", (cause: NodeJS.ErrnoException) => {
-      reject(
-        cause.code === "EADDRINUSE"
-          ? new HubError({
-              code: "HTTP_PORT_IN_USE",
-              message: `Port ${options.port} on ${options.host} is in use.`,
-              hint: "Choose another with --http HOST:PORT.",
-              cause,
-            })
-          : new HubError({
-              code: "HTTP_PORT_IN_USE",
-              message: `Cannot listen on ${options.host}:${options.port}: ${cause.message}`,
-              hint: "Choose another address with --http HOST:PORT.",
-              cause,
-            }),
-      );
-    });
+/** The path of a request's target, without the query. */
+function pathOf(url = "/"): string {
+  const end = url.indexOf("?");
+  return end < 0 ? url : url.slice(0, end);
+}
+
+function cannotListen({ host, port }: HttpServerOptions, cause: NodeJS.ErrnoException): HubError {
+  const isTaken = cause.code === "EADDRINUSE";
+  return new HubError({
+    code: "HTTP_PORT_IN_USE",
+    message: isTaken ? `Port ${port} on ${host} is in use.` : `Cannot listen on ${host}:${port}: ${cause.message}`,
+    hint: `Choose another ${isTaken ? "" : "address "}with --http HOST:PORT.`,
+    cause,
   });
 }

@@ -25,21 +25,33 @@ const statusOf: Readonly<Record<string, Status>> = {
   RATE_LIMITED: 429,
 };
 
-/** The answer for `error`; `baseOf` gives the hub's address as the client knows it. */
-export function problem(
-  context: Context,
+/** A problem document and its headers. */
+export interface Problem {
+  readonly status: Status;
+  readonly headers: Record<string, string>;
+  readonly body: string;
+}
+
+/** What a client is answered when `error` stops its request. */
+export function problemOf(
   error: FedError,
-  baseOf: (request: Request) => string,
+  request: {
+    /** The hub's address as the client knows it. */
+    readonly base: string;
+    readonly path: string;
+    /** Whether it carried credentials. */
+    readonly credentials: boolean;
+  },
   status?: Status,
-): Response {
+): Problem {
   const { code, message, hint, retryable } = error;
   const { details } = error as { readonly details?: { readonly [key: string]: Json } };
   const answered = status ?? statusOf[code] ?? (retryable ? 503 : 400);
   const headers: Record<string, string> = { "content-type": "application/problem+json" };
   if (answered === 401 || code === "SCOPE_MISSING") {
-    headers["www-authenticate"] = challenge(baseOf(context.req.raw), context.req.path, {
+    headers["www-authenticate"] = challenge(request.base, request.path, {
       code,
-      sent: context.req.header("authorization") !== undefined,
+      sent: request.credentials,
       scope: typeof details?.scope === "string" ? details.scope : undefined,
     });
   }
@@ -47,5 +59,18 @@ export function problem(
     headers["retry-after"] = String(Math.ceil(Number(details?.retryAfterMs ?? 1000) / 1000));
   }
   const body = { type: "about:blank", title: message, status: answered, code, ...(hint ? { hint } : {}), retryable };
-  return context.body(JSON.stringify(details ? { ...body, details } : body), answered, headers);
+  return { status: answered, headers, body: JSON.stringify(details ? { ...body, details } : body) };
+}
+
+/** The answer for `error`; `baseOf` gives the hub's address as the client knows it. */
+export function problem(
+  context: Context,
+  error: FedError,
+  baseOf: (request: Request) => string,
+  status?: Status,
+): Response {
+  const { req } = context;
+  const credentials = req.header("authorization") !== undefined;
+  const answer = problemOf(error, { base: baseOf(req.raw), path: req.path, credentials }, status);
+  return context.body(answer.body, answer.status, answer.headers);
 }

@@ -1,0 +1,59 @@
+/** The tools of a hub's own surface: their names, what they take, and what an agent is told of them. */
+import { z } from "zod";
+
+const hub = z.string().min(1).max(64).describe("The hub's name or id. Left out: the one hub that has the app.");
+const app = z.string().min(1).max(64).describe("The app's name on that hub.");
+const cursor = z.string().min(1).max(512).optional().describe("Where to go on: the nextCursor of the answer before.");
+const limit = z.int().min(1).max(1000).optional();
+
+/** What each tool takes. */
+export const fleetInputs = {
+  "apps.list": z.object({ cursor, limit: limit.describe("Apps in one answer; 200 unless told.") }),
+  "apps.describe": z.object({ hub: hub.optional(), app }),
+  "apps.search": z.object({
+    query: z.string().min(1).max(256).describe("Words to look for in names and descriptions of apps and tools."),
+    cursor,
+    limit: limit.describe("Matches in one answer; 50 unless told."),
+  }),
+  "app.call": z.object({
+    hub: hub.optional(),
+    app,
+    tool: z.string().min(1).max(128).describe("The tool's name, as apps.describe shows it."),
+    arguments: z.record(z.string(), z.unknown()).optional().describe("The tool's arguments."),
+    idempotencyKey: z
+      .string()
+      .min(1)
+      .max(100)
+      .optional()
+      .describe("Repeat a call of unknown outcome under the key it had: within 10 minutes it runs at most once."),
+  }),
+} as const;
+
+/** A tool of the surface. */
+export type FleetTool = keyof typeof fleetInputs;
+
+const about: Readonly<Record<FleetTool, { title: string; description: string; readOnly: boolean }>> = {
+  "apps.list": {
+    title: "List apps",
+    description: "Every app you may use, on every hub, with where it is, by which path, and whether that is known now.",
+    readOnly: true,
+  },
+  "apps.describe": {
+    title: "Describe an app",
+    description: "The tools of one app, with their input schemas.",
+    readOnly: true,
+  },
+  "apps.search": {
+    title: "Search apps and tools",
+    description: "The apps and tools whose name or description holds all the words, the best first.",
+    readOnly: true,
+  },
+  "app.call": { title: "Call a tool", description: "Calls one tool of one app, on any hub.", readOnly: false },
+};
+
+/** The answer to `tools/list`. */
+export const fleetToolList = Object.entries(fleetInputs).map(([name, input]) => {
+  const { title, description, readOnly } = about[name as FleetTool];
+  const { $schema, ...inputSchema } = z.toJSONSchema(input, { io: "input" });
+  return { name, title, description, inputSchema, annotations: { readOnlyHint: readOnly, openWorldHint: true } };
+});

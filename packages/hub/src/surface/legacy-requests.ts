@@ -1,0 +1,321 @@
+/** MCP up to revision 2025-11-25 over Streamable HTTP, in front of a service that knows only the later one. */
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { type Clock, CoreError, type Store } from "@fed/core";
+import { HubError } from "../errors.js";
+import { failureOf, isObject, type RequestId, type RpcFailure, type RpcRequest, rpcCodes } from "../mcp/json-rpc.js";
+import { isLogLevel } from "../mcp/log-level.js";
+import { type AgentFacts, stampFacts } from "../mcp/meta.js";
+import type { Operator } from "../operators/operator.js";
+import type { Seal } from "../seal.js";
+import { initializeResult, legacyResult } from "./legacy-dialect.js";
+import { createLegacySessions, type LegacyClient, type LegacySession } from "./legacy-session.js";
+import { McpResponse } from "./mcp-response.js";
+import type { McpService } from "./mcp-service.js";
+
+/** One HTTP exchange with an endpoint. */
+export interface Exchange {
+  readonly service: McpService;
+  /** Names the endpoint: its path. */
+  readonly endpoint: string;
+  readonly operator: Operator;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** Reads the request, if there is room for one more of the operator's. */
+  admit<T>(read: () => Promise<T>): Promise<T>;
+}
+
+/** A message of the agent's and where it belongs. */
+interface Call extends Exchange {
+  readonly session: LegacySession | undefined;
+  readonly reply: McpResponse;
+  readonly message: RpcRequest;
+}
+
+const sessionHeader = "mcp-session-id";
+/** Rounds of questions that one call may need. */
+const maxRounds = 32;
+/** How long a client may take to answer a question of an app's. */
+const answerMs = 600_000;
+const maxQuestions = 1024;
+/** Of a client that has said nothing about log messages. */
+const defaultLogLevel = "info";
+const unknownClient: LegacyClient = { protocolVersion: "2025-03-26", capabilities: {}, clientInfo: undefined };
+
+/** See the module header. */
+export interface LegacyRequests {
+  /** Serves a request or notification, or takes an answer, that was POSTed. */
+  post(exchange: Exchange, message: unknown): Promise<void>;
+  /** Serves the stream of what a client is not told in answers. */
+  get(exchange: Exchange): Promise<void>;
+  /** Ends a session. */
+  delete(exchange: Exchange): Promise<void>;
+  close(): void;
+}
+
+/** See the module header. */
+export function createLegacyRequests(options: {
+  readonly seal: Seal;
+  readonly store: Store;
+  readonly clock: Clock;
+}): LegacyRequests {
+  const { clock } = options;
+  const sessions = createLegacySessions(options);
+  /** Questions that wait for a client's answer, by the id they were asked under. */
+  const questions = new Map<
+    RequestId,
+    { readonly principal: string; answer(message: Record<string, unknown>): void }
+  >();
+
+  /** The session the exchange names; null for one that names none of this operator's. */
+  async function sessionOf({ request, operator, endpoint }: Exchange): Promise<LegacySession | undefined | null> {
+    const id = request.headers[sessionHeader];
+    if (id === undefined) return undefined;
+    return (await sessions.find(String(id), operator.principal, endpoint)) ?? null;
+  }
+
+  async function initialize(exchange: Exchange, { id, params = {} }: RpcRequest): Promise<void> {
+    const { service, operator, endpoint, response } = exchange;
+    const reply = new McpResponse(response);
+    try {
+      const signal = AbortSignal.timeout(60_000);
+      const discovered = await service.request("server/discover", stampFacts({}, factsOf(undefined)), {
+        operator,
+        signal,
+        notify() {},
+      });
+      const result = initializeResult(discovered, params.protocolVersion);
+      const client = {
+        protocolVersion: String(result.protocolVersion),
+        capabilities: isObject(params.capabilities) ? params.capabilities : {},
+        clientInfo: isObject(params.clientInfo) ? params.clientInfo : undefined,
+      };
+      response.setHeader(sessionHeader, sessions.begin(client, operator.principal, endpoint));
+      reply.result(id, result);
+    } catch (cause) {
+      reply.fail(id, failureOf(cause));
+    }
+  }
+
+  async function serve(call: Call): Promise<void> {
+    const { session, reply, message, service, operator } = call;
+    const { id, method, params = {} } = message;
+    const controller = new AbortController();
+    session?.calls.set(id, controller);
+    const progressToken = isObject(params._meta) ? params._meta.progressToken : undefined;
+    try {
+      const own = await ownMethod(session, method, params);
+      if (own) return reply.result(id, own);
+      const facts = { ...factsOf(session), progress: progressToken !== undefined };
+      let stamped = stampFacts(params, facts);
+      for (let round = 0; round < maxRounds; round++) {
+        const result = await service.request(method, stamped, {
+          operator,
+          signal: controller.signal,
+          notify: (notification) => {
+            const body = isObject(notification.params) ? notification.params : {};
+            const isProgress = notification.method === "notifications/progress";
+            reply.notify(notification.method, isProgress ? { ...body, progressToken } : body);
+          },
+        });
+        if (result.resultType !== "input_required") return reply.result(id, legacyResult(result));
+        const { requestState, inputRequests } = result;
+        const inputResponses = await askAll(call, isObject(inputRequests) ? inputRequests : {}, controller.signal);
+        stamped = { ...stamped, inputResponses, ...(requestState === undefined ? {} : { requestState }) };
+      }
+      throw new HubError({ code: "REQUEST_INVALID", message: "The app asks without end." });
+    } catch (cause) {
+      reply.fail(id, failureOf(cause));
+    } finally {
+      session?.calls.delete(id);
+    }
+  }
+
+  /** Puts the app's questions to the client; what it answers, or how it refuses. */
+  async function askAll(
+    call: Call,
+    inputRequests: Record<string, unknown>,
+    signal: AbortSignal,
+  ): Promise<Record<string, unknown>> {
+    const answers = await Promise.all(
+      Object.entries(inputRequests).map(async ([key, question]) => [key, await ask(call, question, signal)] as const),
+    );
+    return Object.fromEntries(answers);
+  }
+
+  async function ask({ reply, operator, session }: Call, question: unknown, signal: AbortSignal): Promise<unknown> {
+    const { method, params } = isObject(question) ? question : {};
+    if (typeof method !== "string" || !session || !reply.open || questions.size >= maxQuestions) {
+      throw new HubError({
+        code: "INPUT_UNANSWERED",
+        message: "The app asks something that this client cannot be asked.",
+        hint: "The client needs a session and must keep the request's stream open.",
+      });
+    }
+    const id = randomUUID();
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    const abort = () => reject(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    const timer = clock.setTimer(answerMs, () =>
+      reject(new HubError({ code: "INPUT_UNANSWERED", message: "The agent did not answer what the app asked." })),
+    );
+    questions.set(id, { principal: operator.principal, answer: (message) => resolve(answerIn(method, message)) });
+    reply.ask(id, method, params);
+    try {
+      return await promise;
+    } finally {
+      timer.cancel();
+      questions.delete(id);
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
+  return {
+    async post(exchange, message) {
+      const { operator, response } = exchange;
+      if (!isObject(message) || Array.isArray(message)) {
+        return new McpResponse(response).fail(
+          null,
+          { code: rpcCodes.invalidRequest, message: "One JSON-RPC message is expected; batches are not served." },
+          400,
+        );
+      }
+      if (message.method === "initialize" && isRequest(message)) return initialize(exchange, message);
+      const session = await sessionOf(exchange);
+      if (session === null) return notFound(response);
+      if (isRequest(message)) {
+        return serve({ ...exchange, session, message, reply: new McpResponse(response) });
+      }
+      const params = isObject(message.params) ? message.params : {};
+      if (message.method === "notifications/cancelled") {
+        session?.calls.get(params.requestId as RequestId)?.abort(cancelled());
+      } else if (message.method === undefined) {
+        const question = questions.get(message.id as RequestId);
+        if (question?.principal === operator.principal) question.answer(message);
+      }
+      response.writeHead(202).end();
+    },
+
+    async get(exchange) {
+      const { request, response, service, operator } = exchange;
+      const session = await sessionOf(exchange);
+      if (session === null) return notFound(response);
+      if (!session || !String(request.headers.accept).includes("text/event-stream")) {
+        return notAllowed(response);
+      }
+      session.closeStream?.();
+      const stream = new McpResponse(response, { stream: true });
+      let following: AbortController | undefined;
+      const follow = () => {
+        const before = following;
+        following = new AbortController();
+        const wanted = {
+          toolsListChanged: true,
+          promptsListChanged: true,
+          resourcesListChanged: true,
+          ...(session.settings.subscriptions.length > 0 && { resourceSubscriptions: session.settings.subscriptions }),
+        };
+        const { signal } = following;
+        service
+          .request("subscriptions/listen", stampFacts({ notifications: wanted }, factsOf(session)), {
+            operator,
+            signal,
+            notify: ({ method, params }) => {
+              if (method !== "notifications/subscriptions/acknowledged") stream.notify(method, params);
+            },
+          })
+          .catch(() => {
+            // Something went away; the client reads the lists again when it has connected again.
+            if (!signal.aborted) stream.end();
+          });
+        before?.abort(cancelled());
+      };
+      const close = () => {
+        following?.abort(cancelled());
+        stream.end();
+        if (session.closeStream !== close) return;
+        session.closeStream = undefined;
+        session.onSubscriptions = undefined;
+      };
+      session.closeStream = close;
+      session.onSubscriptions = follow;
+      response.once("close", close);
+      follow();
+    },
+
+    async delete(exchange) {
+      const { request, response } = exchange;
+      const session = await sessionOf(exchange);
+      if (!session) return session === null ? notFound(response) : notAllowed(response);
+      await sessions.end(String(request.headers[sessionHeader]), cancelled());
+      response.writeHead(200).end();
+    },
+
+    close: () => sessions.close(cancelled()),
+  };
+}
+
+/** What the endpoint answers itself. */
+async function ownMethod(
+  session: LegacySession | undefined,
+  method: string,
+  params: Record<string, unknown>,
+): Promise<Record<string, unknown> | undefined> {
+  switch (method) {
+    case "ping":
+      return {};
+    case "logging/setLevel":
+      if (!isLogLevel(params.level)) throw invalid("level is no severity of log messages.");
+      await session?.setLogLevel(params.level);
+      return {};
+    case "resources/subscribe":
+    case "resources/unsubscribe":
+      if (typeof params.uri !== "string") throw invalid("uri is missing.");
+      if (!session || !(await session.follow(params.uri, method === "resources/subscribe"))) {
+        throw invalid("Subscriptions need a session, and one session follows at most 256 resources.");
+      }
+      return {};
+    default:
+      return undefined;
+  }
+}
+
+function factsOf(session: LegacySession | undefined): AgentFacts {
+  const { capabilities, clientInfo } = session?.client ?? unknownClient;
+  return { capabilities, clientInfo, logLevel: session?.settings.logLevel ?? defaultLogLevel, progress: false };
+}
+
+/** An answer as the later revision spells it, where an error is no answer: to decline, or for the app to hear why not. */
+function answerIn(method: string, { result, error }: Record<string, unknown>): unknown {
+  if (isObject(result)) return result;
+  if (method === "elicitation/create") return { action: "cancel" };
+  const { code, message } = isObject(error) ? error : {};
+  const refusal: RpcFailure = {
+    code: typeof code === "number" ? code : rpcCodes.internalError,
+    message: typeof message === "string" ? message.slice(0, 1024) : "The agent refused.",
+  };
+  return { _meta: { "fed/refusal": refusal } };
+}
+
+function isRequest(message: Record<string, unknown>): message is Record<string, unknown> & RpcRequest {
+  const { id, method } = message;
+  return typeof method === "string" && method.length <= 128 && (typeof id === "string" || typeof id === "number");
+}
+
+function invalid(message: string): HubError {
+  return new HubError({ code: "REQUEST_INVALID", message });
+}
+
+function cancelled(): CoreError {
+  return new CoreError({ code: "ABORTED", message: "The agent has cancelled." });
+}
+
+/** On this a client begins a new session. */
+function notFound(response: ServerResponse): void {
+  new McpResponse(response).fail(null, { code: -32001, message: "Session not found" }, 404);
+}
+
+function notAllowed(response: ServerResponse): void {
+  response.setHeader("allow", "GET, POST, DELETE");
+  new McpResponse(response).fail(null, { code: -32000, message: "Method not allowed: it needs a session." }, 405);
+}

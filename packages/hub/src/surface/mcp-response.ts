@@ -1,0 +1,101 @@
+/**
+ * The HTTP response to one MCP request: a JSON document when the result is all there is to say, else an event stream that
+ * begins with the first thing said before it.
+ */
+import type { ServerResponse } from "node:http";
+import type { RequestId, RpcFailure } from "../mcp/json-rpc.js";
+
+/** A response that is silent for so long becomes a stream, which lives on comments: clients and proxies give up on silence. */
+const keepAliveMs = 15_000;
+/** What may wait for a client that reads slowly; above it what only informs is dropped, and then the client. */
+const maxWaitingBytes = 4 * 1024 * 1024;
+const maxUnreadBytes = 16 * 1024 * 1024;
+
+/** See the module header. */
+export class McpResponse {
+  readonly #response: ServerResponse;
+  #streaming = false;
+  #ended = false;
+  readonly #timer: NodeJS.Timeout;
+
+  /** `stream`: begin with the stream, for what lasts. */
+  constructor(response: ServerResponse, { stream = false }: { readonly stream?: boolean } = {}) {
+    this.#response = response;
+    this.#timer = setInterval(() => this.#write(": keepalive\n\n"), keepAliveMs);
+    this.#timer.unref();
+    response.once("close", () => this.#stop());
+    if (stream) this.#open();
+  }
+
+  /** Whether the client can still hear. */
+  get open(): boolean {
+    return !this.#ended && !this.#response.destroyed;
+  }
+
+  /** Sends a notification. One that only informs is dropped for a client that does not read. */
+  notify(method: string, params: unknown): void {
+    const informs = method === "notifications/progress" || method === "notifications/message";
+    if (informs && this.#response.writableLength > maxWaitingBytes) return;
+    this.#event({ jsonrpc: "2.0", method, params });
+  }
+
+  /** Asks the client something. */
+  ask(id: RequestId, method: string, params: unknown): void {
+    this.#event({ jsonrpc: "2.0", id, method, params });
+  }
+
+  /** Ends with the result. */
+  result(id: RequestId, result: unknown): void {
+    this.#last(200, { jsonrpc: "2.0", id, result });
+  }
+
+  /** Ends with an error; `status` counts where nothing was sent before it. */
+  fail(id: RequestId | null, error: RpcFailure, status = 200): void {
+    this.#last(status, { jsonrpc: "2.0", id, error });
+  }
+
+  /** Ends a stream that has no last message. */
+  end(): void {
+    if (this.#ended) return;
+    this.#stop();
+    this.#response.end();
+  }
+
+  #last(status: number, message: object): void {
+    if (this.#ended) return;
+    if (this.#streaming) {
+      this.#event(message);
+      this.end();
+      return;
+    }
+    this.#stop();
+    const body = Buffer.from(JSON.stringify(message));
+    this.#response.writeHead(status, { "content-type": "application/json", "content-length": body.length }).end(body);
+  }
+
+  #event(message: object): void {
+    this.#write(`event: message\ndata: ${JSON.stringify(message)}\n\n`);
+  }
+
+  #write(text: string): void {
+    if (!this.open) return;
+    if (!this.#streaming) this.#open();
+    this.#response.write(text);
+    if (this.#response.writableLength > maxUnreadBytes) this.#response.destroy();
+  }
+
+  #open(): void {
+    this.#streaming = true;
+    this.#response.writeHead(200, {
+      "content-type": "text/event-stream",
+      "cache-control": "no-cache, no-transform",
+      "x-accel-buffering": "no",
+    });
+    this.#response.flushHeaders();
+  }
+
+  #stop(): void {
+    this.#ended = true;
+    clearInterval(this.#timer);
+  }
+}
