@@ -26,6 +26,8 @@ export interface CallOptions {
   /** The envelope this call arrived in, when it is forwarded for a caller of another hub. */
   readonly incoming?: Envelope;
   readonly signal?: AbortSignal;
+  /** 128 random bits, base64url, by which both hubs' records name the call; default made here. */
+  readonly callId?: string;
   /** Default 60 000; Infinity: until cancelled. Each progress notification begins it anew, for an hour in all. */
   readonly deadlineMs?: number;
   /** Each notification that belongs to the call, in order. A throw cancels the call. */

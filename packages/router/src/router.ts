@@ -39,7 +39,7 @@ import type {
 } from "./ports.js";
 import type { Rate } from "./rate-limit.js";
 import { Server } from "./serve.js";
-import { kindOf, newCallId, parseBody, parseHeader, requestDigest, type StreamHeader } from "./wire.js";
+import { kindOf, newCallId, parseBody, parseHeader, repetitionDigest, type StreamHeader } from "./wire.js";
 
 /** Serves the streams of one kind that peers open, e.g. `sync`. A throw resets the stream. */
 export type StreamProtocol = (session: Session, stream: Stream, header: StreamHeader) => void;
@@ -287,16 +287,21 @@ class HubRouter implements Router {
     const controller = new AbortController();
     const onAbort = () => controller.abort(deadline.signal.reason);
     deadline.signal.addEventListener("abort", onAbort, { once: true });
-    const digest = () => requestDigest(this.#options.digest, kindOf(method), app, idempotencyKey, bodyOf(target));
     const { caller, onNotification } = options;
     const work = this.#execution.run({
-      callId: newCallId(),
+      callId: options.callId ?? newCallId(),
       app,
       method,
       params,
       peer: undefined,
       identify: () => caller,
-      idempotency: idempotencyKey === undefined ? undefined : { key: idempotencyKey, digest: digest() },
+      idempotency:
+        idempotencyKey === undefined
+          ? undefined
+          : {
+              key: idempotencyKey,
+              digest: repetitionDigest(this.#options.digest, app, idempotencyKey, { method, params }),
+            },
       controller,
       notify: (notification) => {
         if (!controller.signal.aborted) onNotification?.(notification);
@@ -314,7 +319,7 @@ class HubRouter implements Router {
         kind: kindOf(method),
         hubId,
         app,
-        callId: newCallId(),
+        callId: options.callId ?? newCallId(),
         body: bodyOf(target),
         idempotencyKey,
         readOnly,

@@ -25,6 +25,7 @@ import {
   kindOf,
   parseBody,
   parseCallHeader,
+  repetitionDigest,
   requestDigest,
   type StreamHeader,
 } from "./wire.js";
@@ -122,7 +123,8 @@ export class Server {
       throw new RouterError({ code: "REQUEST_MALFORMED", message: `${method} does not travel on such a stream.` });
     }
     const { digest, execution } = this.#ports;
-    const bodyDigest = requestDigest(digest, call.kind, call.app, call.idempotencyKey, body);
+    const key = call.idempotencyKey;
+    const bodyDigest = requestDigest(digest, call.kind, call.app, key, body);
     return execution.run({
       callId: call.id,
       app: call.app,
@@ -130,7 +132,8 @@ export class Server {
       params,
       peer: link.peer,
       identify: () => this.#identify(link, call.envelope, bodyDigest),
-      idempotency: call.idempotencyKey === undefined ? undefined : { key: call.idempotencyKey, digest: bodyDigest },
+      idempotency:
+        key === undefined ? undefined : { key, digest: repetitionDigest(digest, call.app, key, { method, params }) },
       controller,
       notify: notifier(stream, controller),
     });

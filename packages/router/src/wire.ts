@@ -75,6 +75,21 @@ export function requestDigest(
   return digest(concatBytes(encodeUtf8(`fed-${kind}/1\n${app}\n${idempotencyKey ?? ""}\n`), body));
 }
 
+/**
+ * What makes two calls under one idempotency key the same, 32 bytes: all of the request but its `_meta`, where a repetition
+ * has another trace context and progress token.
+ */
+export function repetitionDigest(
+  digest: Digest,
+  app: string,
+  idempotencyKey: string,
+  { method, params }: { readonly method: string; readonly params?: unknown },
+): Uint8Array {
+  const { _meta, ...rest } = isObject(params as Json) ? (params as { readonly _meta?: unknown }) : {};
+  const body = encodeBody({ method, params: _meta === undefined ? params : rest });
+  return requestDigest(digest, kindOf(method), app, idempotencyKey, body);
+}
+
 export function encodeCallHeader(header: CallHeader): Uint8Array {
   const { kind, app, id, envelope, idempotencyKey } = header;
   return encodeUtf8(JSON.stringify({ k: kind, v: 1, app, id, env: envelope, idem: idempotencyKey }));

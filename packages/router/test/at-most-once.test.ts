@@ -139,6 +139,30 @@ describe("a session that is lost", () => {
 });
 
 describe("an idempotency key", () => {
+  it("stands for the request whatever its _meta says, here and on another hub", async () => {
+    const [a, b] = await twoHubs({ networks: ["lan"] });
+    let runs = 0;
+    for (const hub of [a, b]) hub.apps.set("echo", () => ++runs);
+    a.shared.add("echo");
+    for (const hub of ["alpha", "beta"]) {
+      const before = runs;
+      const call = (params: object) =>
+        a.router.call({ hub, app: "echo", method: "x", params, idempotencyKey: "k" }, { caller: a.caller });
+      expect(await call({ x: 1, _meta: { traceparent: "one", progressToken: 1 } })).toBe(before + 1);
+      expect(await call({ x: 1, _meta: { traceparent: "two" } })).toBe(before + 1);
+      expect(await call({ x: 1 })).toBe(before + 1);
+      await expectCode(call({ x: 2 }), "IDEMPOTENCY_MISMATCH");
+    }
+  });
+
+  it("or none: the call is recorded under the id that its caller chose", async () => {
+    const [a, b] = await twoHubs({ networks: ["lan"] });
+    b.apps.set("echo", () => "ok");
+    const callId = "AAAAAAAAAAAAAAAAAAAAAA";
+    await a.router.call({ hub: "beta", app: "echo", method: "x" }, { caller: a.caller, callId });
+    expect(b.records).toMatchObject([{ callId }, { callId }]);
+  });
+
   it("stands for one request of one operator to one app", async () => {
     const [a, b] = await twoHubs({ networks: ["lan"] });
     let runs = 0;
