@@ -11,6 +11,7 @@ import { addMcpCommand } from "./commands/mcp.js";
 import { addRelayCommand } from "./commands/relay.js";
 import { addRevocationCommands } from "./commands/revocation.js";
 import { addSharingCommands } from "./commands/sharing.js";
+import { addTokenCommands } from "./commands/token.js";
 import { CliError, reportError } from "./output.js";
 import { version } from "./version.js";
 
@@ -41,6 +42,7 @@ export async function main(args: readonly string[]): Promise<number> {
   addAppCommands(program, globals);
   addSharingCommands(program, globals);
   addRevocationCommands(program, globals);
+  addTokenCommands(program, globals);
   addAuditCommands(program, globals);
   addDoctorCommand(program, globals);
   addRelayCommand(program, globals);

@@ -56,7 +56,7 @@ describe.concurrent("help", () => {
     const { status, stdout, stderr } = await home.run(["--help"]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     const commands =
-      "init up mcp cluster invite join apps call share unshare peers path revoke revocations audit doctor relay";
+      "init up mcp cluster invite join apps call share unshare peers path revoke revocations token audit doctor relay";
     for (const command of commands.split(" ")) expect(stdout).toMatch(new RegExp(`^ {2}${command} `, "m"));
     const relay = await home.run(["relay", "--help"]);
     expect(relay.status).toBe(0);

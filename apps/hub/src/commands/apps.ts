@@ -69,7 +69,8 @@ function failureOf({ isError, structuredContent }: CallToolResult): FedError | u
   });
 }
 
-function parseAddress(address: string): { hub?: string; app: string } {
+/** Hub and app of `HUB/APP` or `APP`. @throws {CliError} USAGE. */
+export function parseAddress(address: string): { hub?: string; app: string } {
   const parts = address.split("/");
   if (parts.length === 1 && parts[0]) return { app: parts[0] };
   if (parts.length === 2 && parts[0] && parts[1]) return { hub: parts[0], app: parts[1] };
