@@ -2,7 +2,7 @@
 import { FedError, type FedErrorInit, toFedError } from "@fed/core";
 
 /** Codes of errors that only the command line knows. */
-export type CliErrorCode = "HUB_NOT_RUNNING" | "HUB_UNREACHABLE" | "USAGE";
+export type CliErrorCode = "HUB_NOT_RUNNING" | "HUB_UNREACHABLE" | "OUTCOME_UNKNOWN" | "USAGE";
 
 /** Thrown by the commands. */
 export class CliError extends FedError<CliErrorCode> {
