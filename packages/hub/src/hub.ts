@@ -109,7 +109,13 @@ class RunningHub implements Hub {
 
   constructor(parts: Parts) {
     this.#parts = parts;
-    this.appHost = createAppHost({ clock: parts.clock, seal: parts.seal });
+    this.appHost = createAppHost({
+      clock: parts.clock,
+      seal: parts.seal,
+      store: parts.store,
+      ledgerFile: parts.directory.file("app-processes.json"),
+      onError: (error) => parts.log.warn({ error }, "what an app said of itself could not be written down"),
+    });
     this.#refusals = createRefusalLog((event) => parts.audit.note(event), parts.clock);
   }
 
@@ -160,7 +166,7 @@ class RunningHub implements Hub {
       lanEnabled: Boolean(options.lan),
       relays: options.relays || [],
     });
-    for (const [name, config] of Object.entries(options.apps ?? {})) this.appHost.add(name, config);
+    await this.appHost.configure(options.apps ?? {});
     await this.#refederate();
     if (options.http) await this.#listen(options.http);
   }

@@ -8,7 +8,7 @@ import { addressOf, pair, TestFleet, testApp } from "./fleet.js";
 const badApp = fileURLToPath(new URL("fixture/bad-app.ts", import.meta.url));
 
 function withFault(fault: string, ...more: string[]): AppConfig {
-  return { command: process.execPath, args: [badApp, fault, ...more] };
+  return { command: process.execPath, args: [badApp, fault, ...more], start: "eager" };
 }
 
 /** pc1 calls apps of pc2: `bad` with a fault, and `echo` which must not notice. */
@@ -42,7 +42,7 @@ async function pidOf(call: (tool: string) => Promise<unknown>): Promise<string> 
 
 describe("an app that cannot start", () => {
   it.each([
-    ["is not there", { command: "/no/such/program" }, "ENOENT"],
+    ["is not there", { command: "/no/such/program", start: "eager" }, "ENOENT"],
     ["ends at once", withFault("exit"), "no licence found"],
   ] as const)("because it %s is shown as failed, with the reason", async (_why, config, reason) => {
     await using fleet = new TestFleet();

@@ -1,9 +1,12 @@
 /** App configuration: the `mcpServers` JSON that MCP clients already use, and in-process servers. */
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { isAppName, parseJson } from "@fed/core";
 import type { McpServerFactory } from "@modelcontextprotocol/server";
 import { z } from "zod";
 import { HubError } from "../errors.js";
+import { expandVariables } from "./expand-variables.js";
 
 /** An app run as a child process that speaks MCP on its standard streams. */
 export interface StdioAppConfig {
@@ -11,13 +14,26 @@ export interface StdioAppConfig {
   readonly args?: readonly string[];
   /** Added to the few variables an app inherits by default. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Default the hub's own. */
   readonly cwd?: string;
+}
+
+/** OAuth 2.1 client credentials of the hub itself at the authorization server of an app. */
+export interface ClientCredentials {
+  /** The one authorization server that may see the secret; the app cannot name another. */
+  readonly issuer: string;
+  readonly clientId: string;
+  readonly clientSecret: string;
+  readonly scope?: string;
 }
 
 /** An app reached over Streamable HTTP. */
 export interface HttpAppConfig {
   readonly url: string;
+  /** Sent to the app's own origin, and nowhere else. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** How the hub proves who it is. What an agent shows to the hub is never handed on. */
+  readonly auth?: { readonly bearer: string } | { readonly clientCredentials: ClientCredentials };
 }
 
 /** An MCP server inside this process. */
@@ -25,26 +41,58 @@ export interface InProcessAppConfig {
   readonly server: McpServerFactory;
 }
 
-/** What a hub needs to run an app, with what it tells others about it. */
-export type AppConfig = (StdioAppConfig | HttpAppConfig | InProcessAppConfig) & {
+/** When an app runs, and what it tells others about it. */
+export interface AppSettings {
   readonly title?: string;
   readonly description?: string;
-};
+  /** `eager`: with the hub. `demand`: with the first request. Default `demand`, for in-process servers `eager`. */
+  readonly start?: "demand" | "eager";
+  /** An app on demand that nothing was asked of for so long is ended until it is asked again. Default: it runs on. */
+  readonly idleStopMs?: number;
+  /** Values that are not shown in logs and errors, besides those of `env`, `headers` and `auth`. */
+  readonly secrets?: readonly string[];
+}
+
+/** What a hub needs to run an app, with what it tells others about it. */
+export type AppConfig = (StdioAppConfig | HttpAppConfig | InProcessAppConfig) & AppSettings;
 
 const appNameRule = "a name is 1 to 64 of A-Z a-z 0-9 _ . -, beginning with a letter or digit";
-const about = { title: z.string().max(128).optional(), description: z.string().max(1024).optional() };
+const text = z.string().min(1).max(8192);
+const settings = z.strictObject({
+  title: z.string().max(128).optional(),
+  description: z.string().max(1024).optional(),
+  start: z.enum(["demand", "eager"]).optional(),
+  idleStopMs: z
+    .int()
+    .min(1000)
+    .max(7 * 24 * 60 * 60_000)
+    .optional(),
+});
+const auth = z.union([
+  z.strictObject({ bearer: text }),
+  z.strictObject({
+    clientCredentials: z.strictObject({
+      issuer: z.url({ protocol: /^https?$/ }),
+      clientId: text,
+      clientSecret: text,
+      scope: text.optional(),
+    }),
+  }),
+]);
 const stdioApp = z.object({
-  ...about,
+  fed: settings.optional(),
   type: z.literal("stdio").optional(),
   command: z.string().min(1).max(4096),
   args: z.array(z.string().max(8192)).max(256).optional(),
   env: z.record(z.string(), z.string().max(32_768)).optional(),
-  cwd: z.string().max(4096).optional(),
+  cwd: z.string().min(1).max(4096).optional(),
 });
 const httpApp = z.object({
-  ...about,
+  fed: settings.extend({ auth: auth.optional() }).optional(),
   type: z.enum(["http", "streamable-http"]).optional(),
-  url: z.url({ protocol: /^https?$/ }),
+  url: z
+    .url({ protocol: /^https?$/ })
+    .refine((url) => !/^https?:\/\/[^/?#]*@/.test(url), "credentials belong under headers or fed.auth"),
   headers: z.record(z.string(), z.string().max(8192)).optional(),
 });
 const configFile = z.object({ mcpServers: z.record(z.string(), z.unknown()) });
@@ -53,8 +101,15 @@ const maxConfigBytes = 1024 * 1024;
 /** More than that nobody reads at once. */
 const maxMistakes = 16;
 
-/** @throws {HubError} APP_CONFIG_INVALID naming every mistake and where it is. */
-export function readAppConfig(path: string): Record<string, AppConfig> {
+/**
+ * Reads an `mcpServers` file. Variables come from `environment`, by default the process's own; a relative `cwd` is one of
+ * the file's folder; entries that are `disabled` are left out. What is for hubs alone stands under `fed`.
+ * @throws {HubError} APP_CONFIG_INVALID naming every mistake and where it is.
+ */
+export function readAppConfig(
+  path: string,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Record<string, AppConfig> {
   let bytes: Uint8Array;
   try {
     bytes = readFileSync(path);
@@ -72,16 +127,73 @@ export function readAppConfig(path: string): Record<string, AppConfig> {
   const apps: Record<string, AppConfig> = {};
   const mistakes: string[] = [];
   for (const [name, entry] of Object.entries(parsed.data.mcpServers)) {
+    if ((entry as { disabled?: unknown } | null)?.disabled === true) continue;
     const where = `mcpServers.${name}`;
-    // By what it has, not by trying both: the mistakes of the form that was not meant help nobody.
-    const form = typeof entry === "object" && entry !== null && "url" in entry ? httpApp : stdioApp;
-    const app = form.safeParse(entry);
-    if (app.success) apps[name] = app.data;
-    else mistakes.push(...mistakesIn(app.error, where));
     if (!isAppName(name)) mistakes.push(`${where}: ${appNameRule}`);
+    const read = readEntry(entry, where, environment);
+    if ("mistakes" in read) mistakes.push(...read.mistakes);
+    else
+      apps[name] = "cwd" in read && read.cwd !== undefined ? { ...read, cwd: resolve(dirname(path), read.cwd) } : read;
   }
   if (mistakes.length > 0) throw invalid(`${path}: ${mistakes.slice(0, maxMistakes).join("; ")}`);
   return apps;
+}
+
+function readEntry(
+  entry: unknown,
+  where: string,
+  environment: Readonly<Record<string, string | undefined>>,
+): AppConfig | { readonly mistakes: readonly string[] } {
+  const { value, missing, used } = expandVariables(entry, where, environment);
+  if (missing.length > 0) {
+    return { mistakes: missing.map((each) => `${each.where}: the variable ${each.name} is not set`) };
+  }
+  // By what it has, not by trying both: the mistakes of the form that was not meant help nobody.
+  const form = typeof value === "object" && value !== null && "url" in value ? httpApp : stdioApp;
+  const parsed = form.safeParse(value);
+  if (!parsed.success) return { mistakes: mistakesIn(parsed.error, where) };
+  const { fed, type: _type, ...app } = parsed.data;
+  const config = { ...app, ...fed, ...(used.length > 0 && { secrets: used }) };
+  const mistake = settingsMistake(config);
+  return mistake === undefined ? config : { mistakes: [`${where}.fed: ${mistake}`] };
+}
+
+function settingsMistake({ start, idleStopMs }: AppSettings): string | undefined {
+  return start === "eager" && idleStopMs !== undefined
+    ? "an app that starts eagerly does not stop when idle: leave out one of start and idleStopMs"
+    : undefined;
+}
+
+/** When `config` starts. */
+export function startOf(config: AppConfig): "demand" | "eager" {
+  return config.start ?? ("server" in config ? "eager" : "demand");
+}
+
+/**
+ * A hash over what decides how `config` runs and what it offers, 64 hex digits; two that agree need no restart. Undefined
+ * for an in-process server: only the same function is the same.
+ */
+export function fingerprint(config: AppConfig): string | undefined {
+  if ("server" in config) return undefined;
+  const { title: _title, description: _about, start: _start, idleStopMs: _idle, secrets: _secrets, ...run } = config;
+  return createHash("sha256")
+    .update(JSON.stringify(sorted(run)))
+    .digest("hex");
+}
+
+/** Whether an app that runs as `before` runs as `after`, too. */
+export function runsAlike(before: AppConfig, after: AppConfig): boolean {
+  if ("server" in before || "server" in after) {
+    return "server" in before && "server" in after && before.server === after.server;
+  }
+  return fingerprint(before) === fingerprint(after);
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, item]) => [key, sorted(item)]));
 }
 
 function mistakesIn(error: z.ZodError, where?: string): string[] {
@@ -90,9 +202,11 @@ function mistakesIn(error: z.ZodError, where?: string): string[] {
   );
 }
 
-/** @throws {HubError} APP_CONFIG_INVALID unless `name` can name an app. */
-export function checkAppName(name: string): void {
+/** @throws {HubError} APP_CONFIG_INVALID unless `name` can name an app and `config` contradicts itself nowhere. */
+export function checkApp(name: string, config: AppConfig): void {
   if (!isAppName(name)) throw invalid(`"${name}" cannot name an app.`);
+  const mistake = settingsMistake(config);
+  if (mistake !== undefined) throw invalid(`App ${name}: ${mistake}.`);
 }
 
 function invalid(message: string, cause?: unknown): HubError {

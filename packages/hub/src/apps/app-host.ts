@@ -1,55 +1,166 @@
-/** The hub's own apps, as the router asks for them. */
-import type { Clock } from "@fed/core";
-import type { AppRequest, LocalApp, LocalApps } from "@fed/router";
+/** The hub's own apps, as the router asks for them: a set that is replaced by difference while it runs. */
+import type { Clock, Store } from "@fed/core";
+import type { AppContext, AppRequest, LocalApp, LocalApps } from "@fed/router";
 import { HubError } from "../errors.js";
 import { isObject } from "../mcp/json-rpc.js";
+import { modernRevision } from "../mcp/meta.js";
 import type { Seal } from "../seal.js";
 import { App } from "./app.js";
-import { type AppConfig, checkApp } from "./app-config.js";
+import { type AppConfig, checkApp, fingerprint, runsAlike } from "./app-config.js";
+import type { AppConnection } from "./app-connection.js";
+import type { AppHealth } from "./app-health.js";
+import { concealment } from "./app-secrets.js";
+import { createGroupLedger } from "./group-ledger.js";
 import { createInputStates } from "./input-state.js";
+import { KnownApps } from "./known-apps.js";
+import { discoverResult } from "./legacy-app.js";
+import { moderated } from "./moderation.js";
+import { openApp } from "./open-app.js";
+import { listTools, type ToolDefinition } from "./tool-list.js";
 
+/** What belongs to one conversation and is not passed on; what agents want by it they say with each request. */
+const refusedMethods = new Set(["initialize", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"]);
 const maxApps = 256;
+/** Changes of its tools that an app announces are looked at so often. */
+const relistMs = 1_000;
 
-interface ToolHints {
-  readonly readOnly?: boolean;
-  readonly idempotent?: boolean;
-}
+/** Hears that the tools of an app are other ones than before. */
+export type ToolsListener = (app: string, tools: readonly ToolDefinition[]) => void;
 
 /** Options of {@link createAppHost}. */
 export interface AppHostOptions {
   readonly seal: Seal;
   readonly clock: Clock;
+  readonly store: Store;
+  /** A file for what must be ended should this process be killed. */
+  readonly ledgerFile: string;
+  /** Something could not be written down; the apps run on. */
+  readonly onError: (error: unknown) => void;
 }
 
 /** Runs apps and answers for them. */
 export interface AppHost extends LocalApps, AsyncDisposable {
-  /** Starts one app. @throws {HubError} APP_CONFIG_INVALID when the name is taken or there are 256 already. */
-  add(name: string, config: AppConfig): void;
-  /** Resolves when every app's first start has ended, well or not. */
+  /**
+   * Replaces the whole set by difference: what is new starts if it starts with the hub, what is gone ends once its calls are
+   * done (5 s at most), what runs otherwise than before is restarted, and the rest is not touched. In-process servers are
+   * the same if they are the same function. Resolves when the new set is in force.
+   * @throws {HubError} APP_CONFIG_INVALID for a wrong name or more than 256 apps; nothing has changed then.
+   */
+  configure(apps: Readonly<Record<string, AppConfig>>): Promise<void>;
+  /** Starts an app and resolves when it is ready. @throws {HubError} APP_UNKNOWN, APP_START_FAILED with the reason. */
+  launch(app: string): Promise<void>;
+  /** Ends an app once its calls are done, 5 s at most; it stays stopped until it is launched. @throws {HubError} APP_UNKNOWN. */
+  stop(app: string): Promise<void>;
+  /** Ends an app as {@link stop} and launches it; calls meanwhile wait. @throws {HubError} as {@link launch}. */
+  restart(app: string): Promise<void>;
+  /** How every app is, in the order of the configuration. */
+  health(): AppHealth[];
+  /** The last lines an app printed on standard error, without its secrets. @throws {HubError} APP_UNKNOWN. */
+  logs(app: string, count?: number): string[];
+  /** The tools an app had when it was last asked, now or in an earlier run with the same configuration. */
+  tools(app: string): readonly ToolDefinition[] | undefined;
+  onToolsChanged(listener: ToolsListener): () => void;
+  /** Resolves when every app that starts with the hub has ended its first start, well or not, and is described. */
   settled(): Promise<void>;
   /** Ends all apps and their processes. Idempotent. */
   close(): Promise<void>;
 }
 
 /** See {@link AppHost}. */
-export function createAppHost({ clock, seal }: AppHostOptions): AppHost {
-  const inputs = createInputStates(seal, clock);
+export function createAppHost(options: AppHostOptions): AppHost {
+  const { clock, onError } = options;
+  const inputs = createInputStates(options.seal, clock);
   const apps = new Map<string, App>();
-  const hints = new Map<string, Map<string, ToolHints>>();
-  const starts: Promise<void>[] = [];
+  /** Apps that are no more and not gone yet. */
+  const leaving = new Map<string, Promise<void>>();
+  const known = new KnownApps(options.store);
+  const ledger = createGroupLedger(options.ledgerFile);
+  const listeners = new Set<ToolsListener>();
+  let opening: Promise<unknown> | undefined;
+  let configuring: Promise<void> = Promise.resolve();
+  let closed = false;
+  const onExit = () => ledger.signalAll();
+  process.on("exit", onExit);
+
+  const find = (name: string): App => {
+    const app = apps.get(name);
+    if (app) return app;
+    throw new HubError({ code: "APP_UNKNOWN", message: `This hub has no app called ${name}.`, hint: "See `fed apps`." });
+  };
+
+  const learnTools = async (app: App, connection: AppConnection): Promise<void> => {
+    const run = app.fingerprint;
+    const era = connection.revision === modernRevision ? "modern" : "legacy";
+    const before = known.of(app.name, run).tools;
+    const tools = await listTools(connection, clock).catch(() => before);
+    await known.learn(app.name, run, { era, tools }).catch(onError);
+    if (!tools || JSON.stringify(tools) === JSON.stringify(before)) return;
+    for (const listener of listeners) listener(app.name, tools);
+  };
+
+  const describe = async (app: App, connection: AppConnection): Promise<void> => {
+    let waiting = false;
+    const unwatch = connection.watch((method) => {
+      if (waiting || method !== "notifications/tools/list_changed") return;
+      waiting = true;
+      clock.setTimer(relistMs, () => {
+        waiting = false;
+        if (app.runs(connection)) void learnTools(app, connection);
+      });
+    });
+    void connection.closed.then(unwatch);
+    await learnTools(app, connection);
+  };
+
+  const add = (name: string, config: AppConfig): void => {
+    const app = new App({
+      name,
+      config,
+      clock,
+      after: leaving.get(name),
+      describe,
+      async open(current, log, signal) {
+        const run = fingerprint(current);
+        const { era, tools } = known.of(name, run);
+        try {
+          return await openApp({ name, config: current, clock, log, ledger, era, signal });
+        } catch (cause) {
+          // It may have learnt another one since.
+          if (era !== undefined) await known.learn(name, run, { tools }).catch(onError);
+          throw cause;
+        }
+      },
+    });
+    apps.set(name, app);
+    app.begin();
+  };
+
+  const remove = (name: string, app: App): void => {
+    apps.delete(name);
+    const gone = app.remove().finally(() => {
+      if (leaving.get(name) === gone) leaving.delete(name);
+    });
+    leaving.set(name, gone);
+  };
+
+  const apply = (wanted: Readonly<Record<string, AppConfig>>): void => {
+    if (closed) return;
+    for (const [name, app] of apps) if (!Object.hasOwn(wanted, name)) remove(name, app);
+    for (const [name, config] of Object.entries(wanted)) {
+      const app = apps.get(name);
+      if (!app) add(name, config);
+      else if (runsAlike(app.config, config)) app.adopt(config);
+      else app.replace(config);
+    }
+    inOrder(apps, Object.keys(wanted));
+  };
 
   return {
-    add(name, config) {
-      checkApp(name, config);
-      if (apps.has(name) || apps.size >= maxApps) {
-        throw new HubError({
-          code: "APP_CONFIG_INVALID",
-          message: apps.has(name) ? `There is an app called ${name} already.` : `A hub runs at most ${maxApps} apps.`,
-        });
-      }
-      const app = new App({ name, config, clock });
-      apps.set(name, app);
-      starts.push(app.start());
+    configure(wanted) {
+      check(wanted);
+      opening ??= Promise.all([known.load(), ledger.reap()]);
+      configuring = Promise.all([configuring, opening]).then(() => apply(wanted));
+      return configuring;
     },
     list() {
       return [...apps.values()].map(
@@ -63,32 +174,56 @@ export function createAppHost({ clock, seal }: AppHostOptions): AppHost {
       );
     },
     async call(name, request, context) {
-      const app = apps.get(name);
-      if (!app)
-        throw new HubError({
-          code: "APP_UNKNOWN",
-          message: `This hub has no app called ${name}.`,
-          hint: "See `fed apps`.",
-        });
+      const app = find(name);
       const params = paramsOf(request);
-      const about = { principal: context.caller.operator, app: name, method: request.method, params };
-      const result = inputs.close(
-        about,
-        await app.request(request.method, inputs.open(about), {
-          signal: context.signal,
-          principal: context.caller.operator,
-          notify: (notification) => context.notify(notification),
-        }),
-      );
-      if (request.method === "tools/list") remember(hints, name, result);
-      return result;
+      if (request.method === "server/discover") {
+        return discoverResult((await app.connection(context.signal)).description);
+      }
+      if (request.method === "ping") return {};
+      const principal = context.caller.operator;
+      const about = { principal, app: name, method: request.method, params };
+      const result = await app.request(request.method, inputs.open(about), {
+        signal: context.signal,
+        principal,
+        notify: moderated((notification) => context.notify(notification), clock),
+      });
+      return inputs.close(about, result);
     },
-    hints: (app, tool) => hints.get(app)?.get(tool),
+    hints(name, tool) {
+      const app = apps.get(name);
+      const definition = app && known.tool(name, app.fingerprint, tool);
+      return definition && { risk: definition.annotations?.readOnlyHint === true ? "read" : undefined };
+    },
+    learn: (name: string, _tool: string, context: AppContext) => find(name).described(context.signal),
+    launch: (name) => find(name).launch(),
+    stop: (name) => find(name).stop(),
+    restart: (name) => find(name).restart(),
+    health: () =>
+      [...apps.values()].map((app) => {
+        const tools = toolsOf(app, known)?.length;
+        return { ...app.health(), ...(tools !== undefined && { tools }) };
+      }),
+    logs(name, count) {
+      const app = find(name);
+      return app.log.lines(concealment(app.config), count);
+    },
+    tools(name) {
+      const app = apps.get(name);
+      return app && toolsOf(app, known);
+    },
+    onToolsChanged(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
     async settled() {
-      await Promise.all(starts);
+      await configuring;
+      await Promise.all([...apps.values()].map((app) => app.settled()));
     },
     async close() {
-      await Promise.all([...apps.values()].map((app) => app.close()));
+      closed = true;
+      await configuring.catch(() => {});
+      await Promise.all([...[...apps.values()].map((app) => app.close()), ...leaving.values()]);
+      process.off("exit", onExit);
     },
     [Symbol.asyncDispose]() {
       return this.close();
@@ -96,26 +231,35 @@ export function createAppHost({ clock, seal }: AppHostOptions): AppHost {
   };
 }
 
-function paramsOf({ params }: AppRequest): Record<string, unknown> {
-  if (params === undefined || params === null) return {};
-  if (isObject(params)) return params;
-  throw new HubError({ code: "REQUEST_INVALID", message: "The request's params are not an object." });
+function toolsOf(app: App, known: KnownApps): readonly ToolDefinition[] | undefined {
+  return known.of(app.name, app.fingerprint).tools;
 }
 
-/** Keeps what the app itself says of its tools; only its owner reads this, and only to narrow. */
-function remember(hints: Map<string, Map<string, ToolHints>>, app: string, result: unknown): void {
-  const { tools } = result as { tools?: unknown };
-  if (!Array.isArray(tools)) return;
-  const known = hints.get(app) ?? new Map<string, ToolHints>();
-  hints.set(app, known);
-  for (const tool of tools as {
-    name?: unknown;
-    annotations?: { readOnlyHint?: unknown; idempotentHint?: unknown };
-  }[]) {
-    if (typeof tool?.name !== "string" || known.size >= 4096) continue;
-    known.set(tool.name, {
-      readOnly: tool.annotations?.readOnlyHint === true,
-      idempotent: tool.annotations?.idempotentHint === true,
+function check(wanted: Readonly<Record<string, AppConfig>>): void {
+  const names = Object.keys(wanted);
+  if (names.length > maxApps) {
+    throw new HubError({ code: "APP_CONFIG_INVALID", message: `A hub runs at most ${maxApps} apps.` });
+  }
+  for (const name of names) checkApp(name, wanted[name]!);
+}
+
+function inOrder(apps: Map<string, App>, names: readonly string[]): void {
+  for (const name of names) {
+    const app = apps.get(name)!;
+    apps.delete(name);
+    apps.set(name, app);
+  }
+}
+
+/** @throws {HubError} METHOD_NOT_SUPPORTED for what is not passed on, REQUEST_INVALID for params that are no object. */
+function paramsOf({ method, params = {} }: AppRequest): Record<string, unknown> {
+  if (refusedMethods.has(method) || method.startsWith("notifications/")) {
+    throw new HubError({
+      code: "METHOD_NOT_SUPPORTED",
+      message: `${method.slice(0, 128)} is not passed on to apps.`,
+      hint: "Declare capabilities, log level and subscriptions with each request, as MCP 2026-07-28 does.",
     });
   }
+  if (isObject(params)) return params;
+  throw new HubError({ code: "REQUEST_INVALID", message: "The request's params are not an object." });
 }

@@ -6,7 +6,7 @@ import { type Clock, FedError, isFedError, type Timer, toFedError } from "@fed/c
 import { type AppStatus, detailsOf } from "@fed/router";
 import { HubError } from "../errors.js";
 import { pause } from "../pause.js";
-import { type AppConfig, startOf } from "./app-config.js";
+import { type AppConfig, fingerprint, startOf } from "./app-config.js";
 import type { AppConnection, AppRequestOptions } from "./app-connection.js";
 import type { AppHealth } from "./app-health.js";
 import { AppLog } from "./app-log.js";
@@ -43,10 +43,11 @@ export class App {
   readonly #options: AppOptions;
   readonly #clock: Clock;
   #config: AppConfig;
+  #fingerprint: string | undefined;
   #running: RunningApp | undefined;
   #startedAtMs = 0;
   #starts = 0;
-  #starting: Promise<void> | undefined;
+  #starting: Promise<boolean> | undefined;
   #attempt: AbortController | undefined;
   #described: Promise<void> = Promise.resolve();
   /** Why it does not run, and why it did not the last time. */
@@ -69,11 +70,17 @@ export class App {
     this.#options = options;
     this.#clock = options.clock;
     this.#config = options.config;
+    this.#fingerprint = fingerprint(options.config);
     this.#gone = options.after ?? Promise.resolve();
   }
 
   get config(): AppConfig {
     return this.#config;
+  }
+
+  /** That of {@link config}. */
+  get fingerprint(): string | undefined {
+    return this.#fingerprint;
   }
 
   get status(): AppStatus {
@@ -109,6 +116,11 @@ export class App {
         },
       }),
     };
+  }
+
+  /** Whether it is `connection` that it runs on. */
+  runs(connection: AppConnection): boolean {
+    return this.#running?.connection === connection;
   }
 
   /** Starts it if it is one of those that start with the hub. */
@@ -191,6 +203,7 @@ export class App {
     const runs = this.#running !== undefined || this.#starting !== undefined;
     if (runs) void this.#halt(drainMs);
     this.#config = config;
+    this.#fingerprint = fingerprint(config);
     this.#error = undefined;
     this.#notBeforeMs = 0;
     this.#pauseMs = firstPauseMs;
@@ -223,34 +236,38 @@ export class App {
         await orAborted(pause(this.#clock, waitMs), signal);
         continue;
       }
-      await orAborted(this.#start(), signal);
-      tried = true;
+      tried = await orAborted(this.#start(), signal);
     }
   }
 
-  /** Resolves when the attempt has ended, well or not; all that want a start at the same time share one. */
-  #start(): Promise<void> {
+  /** Resolves when the attempt has ended, to false when it was called off; all that want a start at the same time share one. */
+  #start(): Promise<boolean> {
     this.#retry?.cancel();
-    if (this.#closed || this.#stopped) return Promise.resolve();
-    this.#starting ??= this.#try().finally(() => {
+    if (this.#closed || this.#stopped) return Promise.resolve(true);
+    if (this.#starting) return this.#starting;
+    const starting = this.#try().finally(() => {
+      if (this.#starting !== starting) return;
       this.#starting = undefined;
       this.#startLater();
     });
-    return this.#starting;
+    this.#starting = starting;
+    return starting;
   }
 
-  async #try(): Promise<void> {
+  async #try(): Promise<boolean> {
     const attempt = new AbortController();
+    const { signal } = attempt;
     this.#attempt = attempt;
     try {
       await this.#gone;
-      if (attempt.signal.aborted) return;
-      const running = await this.#options.open(this.#config, this.log, attempt.signal);
-      if (attempt.signal.aborted) await running.connection.close();
-      else this.#began(running);
+      if (signal.aborted) return false;
+      const running = await this.#options.open(this.#config, this.log, signal);
+      if (!signal.aborted) this.#began(running);
+      else await end(running);
     } catch (cause) {
-      if (!attempt.signal.aborted) this.#failed(toFedError(cause));
+      if (!signal.aborted) this.#failed(toFedError(cause));
     }
+    return !signal.aborted;
   }
 
   #began(running: RunningApp): void {
@@ -321,10 +338,10 @@ export class App {
     const running = this.#running;
     this.#running = undefined;
     const before = Promise.all([this.#gone, this.#starting]);
+    this.#starting = undefined;
     const halted = (async () => {
       if (running && graceMs > 0) await this.#drain(graceMs);
-      await running?.connection.close();
-      await running?.gone;
+      if (running) await end(running);
       await before;
     })();
     this.#gone = halted;
@@ -371,6 +388,11 @@ export class App {
       cause: this.#error,
     });
   }
+}
+
+async function end({ connection, gone }: RunningApp): Promise<void> {
+  await connection.close().catch(() => {});
+  await gone;
 }
 
 /** `work`, or the reason of `signal` as soon as it aborts. */

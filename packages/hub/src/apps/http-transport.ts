@@ -9,7 +9,8 @@ import {
   type Transport,
   type TransportSendOptions,
 } from "@modelcontextprotocol/client";
-import { isObject, type RequestId } from "../mcp/json-rpc.js";
+import { isObject, type RequestId, rpcCodes } from "../mcp/json-rpc.js";
+import type { HttpAccess } from "./http-access.js";
 import type { Related } from "./rpc-peer.js";
 
 /** See the module header. */
@@ -18,17 +19,15 @@ export class HttpTransport implements Transport {
   onclose?: () => void;
   onerror?: (error: Error) => void;
   onmessage?: (message: JSONRPCMessage, extra?: Related) => void;
-  readonly #url: URL;
-  readonly #options: StreamableHTTPClientTransportOptions;
+  readonly #access: HttpAccess;
   /** Sends what belongs to no request and hears what the app says by itself. */
   readonly #main: StreamableHTTPClientTransport;
   readonly #perRequest = new Map<RequestId, StreamableHTTPClientTransport>();
   #revision: string | undefined;
 
-  constructor(url: URL, options: StreamableHTTPClientTransportOptions) {
-    this.#url = url;
-    this.#options = options;
-    this.#main = new StreamableHTTPClientTransport(url, options);
+  constructor(access: HttpAccess) {
+    this.#access = access;
+    this.#main = this.#open({ fetch: access.fetchFor() });
     this.#main.onmessage = (message) => this.onmessage?.(message);
     this.#main.onerror = (error) => this.onerror?.(error);
   }
@@ -72,8 +71,9 @@ export class HttpTransport implements Transport {
 
   async #openFor(id: RequestId): Promise<StreamableHTTPClientTransport> {
     const { sessionId } = this.#main;
-    const transport = new StreamableHTTPClientTransport(this.#url, {
-      ...this.#options,
+    const error = { code: rpcCodes.federation, message: "The answer is too large." };
+    const transport = this.#open({
+      fetch: this.#access.fetchFor((failure) => this.onmessage?.({ jsonrpc: "2.0", id, error }, { failure })),
       ...(sessionId === undefined ? {} : { sessionId }),
       ...(this.#revision === undefined ? {} : { protocolVersion: this.#revision }),
     });
@@ -86,5 +86,10 @@ export class HttpTransport implements Transport {
     await transport.start();
     this.#perRequest.set(id, transport);
     return transport;
+  }
+
+  #open(options: StreamableHTTPClientTransportOptions): StreamableHTTPClientTransport {
+    const { url, authProvider } = this.#access;
+    return new StreamableHTTPClientTransport(url, { ...(authProvider && { authProvider }), ...options });
   }
 }

@@ -2,6 +2,8 @@
  * The hub's end of a JSON-RPC conversation with one app, over a transport of the MCP SDK. It knows ids and nothing of MCP:
  * every answer finds the request it belongs to, one that belongs to none is dropped, and nothing waits for ever.
  */
+
+import { type FedError, isFedError } from "@fed/core";
 import type { JSONRPCMessage, MessageExtraInfo, Transport } from "@modelcontextprotocol/client";
 import { HubError } from "../errors.js";
 import { appFailure, isObject, type RequestId, type RpcFailure, rpcCodes } from "../mcp/json-rpc.js";
@@ -9,6 +11,8 @@ import { appFailure, isObject, type RequestId, type RpcFailure, rpcCodes } from 
 /** What a transport that knows it says beside a message: which of the hub's requests it belongs to. */
 export interface Related extends MessageExtraInfo {
   readonly relatedRequestId?: RequestId | undefined;
+  /** Why the app's own answer could not be taken; the message stands in for it. */
+  readonly failure?: FedError;
 }
 
 /** Who hears what the app begins. */
@@ -54,7 +58,7 @@ export class RpcPeer {
   constructor(app: string, transport: Transport) {
     this.#app = app;
     this.#transport = transport;
-    transport.onmessage = (message: JSONRPCMessage, extra?: Related) => this.#receive(message, extra?.relatedRequestId);
+    transport.onmessage = (message: JSONRPCMessage, extra: Related = {}) => this.#receive(message, extra);
     transport.onclose = () => this.#end();
   }
 
@@ -126,9 +130,10 @@ export class RpcPeer {
     this.#end();
   }
 
-  #receive(message: unknown, related: RequestId | undefined): void {
+  #receive(message: unknown, { relatedRequestId: related, failure }: Related): void {
     if (!isObject(message)) return;
     const { id, method } = message;
+    if (failure) return this.#fail(id as RequestId, failure);
     const params = isObject(message.params) ? message.params : {};
     if (typeof method === "string") {
       if (id === undefined) this.handlers?.told(method, params, related);
@@ -193,7 +198,8 @@ export function outcomeUnknown(app: string, cause?: unknown): HubError {
 }
 
 /** An HTTP app that answers with a status instead of a message: what it says is passed on, bounded. */
-function sendFailure(app: string, cause: unknown): HubError {
+function sendFailure(app: string, cause: unknown): FedError {
+  if (isFedError(cause)) return cause;
   const { data } = cause as { data?: { status?: unknown; text?: unknown } };
   const failure = bodyFailure(data?.text);
   if (failure) return appFailure(app, failure);
@@ -203,6 +209,7 @@ function sendFailure(app: string, cause: unknown): HubError {
     code: "APP_UNAVAILABLE",
     message: `App ${app} refused the request with HTTP status ${String(data.status)}.`,
     hint: "See its address, headers and credentials in the mcpServers file.",
+    details: { httpStatus: data.status as number },
     cause,
   });
 }
