@@ -25,6 +25,8 @@ export interface LanOptions {
 export interface Logger {
   info(facts: object, message: string): void;
   warn(facts: object, message: string): void;
+  /** One line for each call. Absent: none is made. */
+  debug?(facts: object, message: string): void;
 }
 
 /** Options of {@link createHub}. */
