@@ -67,7 +67,10 @@ describe("the HTTP port", () => {
       for (const headers of guesses) {
         const answer = await send(hub, path, { headers });
         expect(answer).toMatchObject({ status: 401, problem: { code: "UNAUTHENTICATED" } });
-        expect(answer.headers["www-authenticate"]).toBe("Bearer");
+        const metadata = `${hub.url}/.well-known/oauth-protected-resource${path === "/mcp" ? path : ""}`;
+        expect(answer.headers["www-authenticate"]).toBe(
+          `Bearer resource_metadata="${metadata}"${"authorization" in headers ? ', error="invalid_token"' : ""}`,
+        );
         expect(answer.problem.hint).toBeTruthy();
       }
     }
@@ -91,33 +94,92 @@ describe("the HTTP port", () => {
     ]) {
       const answer = await send(hub, `/api/federation/${path}`, { method: "POST", headers: reader, body: "{}" });
       expect(answer, path).toMatchObject({ status: 403, problem: { code: "SCOPE_MISSING" } });
+      expect(answer.headers["www-authenticate"]).toMatch(
+        /^Bearer resource_metadata=".+", error="insufficient_scope", scope="Admin"$/,
+      );
     }
     expect(await send(hub, "/api/federation/audit", { headers: reader })).toMatchObject({ status: 403 });
     expect(() => hub.cluster.status()).toThrow();
   });
 
-  it("refuses the Host and Origin of other sites", async () => {
+  it("refuses the Host and Origin of other sites, on every route and before it looks at anything else", async () => {
     await using fleet = new TestFleet();
     const hub = await fleet.hub("pc1", { http: localPort });
     const { admin } = await tokens(hub);
+    const { port } = new URL(hub.url!);
     const attacks: Record<string, string>[] = [
       { host: "evil.example" },
-      { host: "evil.example:80" },
+      { host: `evil.example:${port}` },
       { host: "127.0.0.1.evil.example" },
+      { host: `localhost.evil.example:${port}` },
+      { host: `169.254.169.254:${port}` },
       { origin: "https://evil.example" },
       { origin: "http://127.0.0.1.evil.example" },
+      { origin: "http://localhost@evil.example" },
+      { origin: "file://" },
       { origin: "null" },
+      // A page whose name was made to lead here sends both.
+      { host: `evil.example:${port}`, origin: `http://evil.example:${port}` },
     ];
-    for (const path of ["/api/federation/identity", "/mcp"]) {
-      for (const headers of attacks) {
-        expect(await send(hub, path, { headers: { ...admin, ...headers } })).toMatchObject({
-          status: 403,
-          problem: { code: "ORIGIN_REFUSED" },
-        });
+    const routes = [
+      ["GET", "/healthz"],
+      ["GET", "/readyz"],
+      ["GET", "/.well-known/oauth-protected-resource"],
+      ["GET", "/.well-known/oauth-protected-resource/mcp"],
+      ["GET", "/.well-known/oauth-protected-resource/apps/pc1/echo/mcp"],
+      ["GET", "/api/federation/identity"],
+      ["POST", "/api/federation/agent-tokens"],
+      ["DELETE", "/api/federation/agent-tokens/current"],
+      ["OPTIONS", "/api/federation/agent-tokens"],
+      ["GET", "/mcp"],
+      ["POST", "/mcp"],
+      ["DELETE", "/mcp"],
+      ["POST", "/apps/pc1/echo/mcp"],
+      ["GET", "/nothing"],
+    ] as const;
+    for (const [method, path] of routes) {
+      for (const attack of attacks) {
+        for (const credentials of [{}, admin]) {
+          const answer = await send(hub, path, { method, headers: { ...credentials, ...attack } });
+          const which = `${method} ${path} ${JSON.stringify(attack)}`;
+          expect(answer, which).toMatchObject({ status: 403, problem: { code: "ORIGIN_REFUSED" } });
+          expect(answer.headers["www-authenticate"], which).toBeUndefined();
+          expect(answer.headers["access-control-allow-origin"], which).toBeUndefined();
+        }
       }
     }
-    const own = { ...admin, origin: hub.url! };
-    expect((await send(hub, "/api/federation/identity", { headers: own })).status).toBe(200);
+    for (const host of ["127.0.0.1@evil.example", "[::ffff:169.254.169.254]", "[", "", `${port}:${port}`]) {
+      for (const [method, path] of routes) {
+        const { status } = await send(hub, path, { method, headers: { ...admin, host } });
+        expect([400, 403], `${method} ${path} ${host}`).toContain(status);
+      }
+    }
+    for (const origin of [hub.url!, `http://localhost:${port}`, `http://[::1]:${port}`]) {
+      expect((await send(hub, "/api/federation/identity", { headers: { ...admin, origin } })).status).toBe(200);
+    }
+    for (const host of [`localhost:${port}`, `[::1]:${port}`, "LOCALHOST"]) {
+      expect((await send(hub, "/api/federation/identity", { headers: { ...admin, host } })).status).toBe(200);
+    }
+  });
+
+  it("takes the address from Host alone, whatever the request line says", async () => {
+    await using fleet = new TestFleet();
+    const hub = await fleet.hub("pc1", { http: localPort });
+    const { host } = new URL(hub.url!);
+    const raw = async (lines: string[]) => {
+      const socket = connect(Number(new URL(hub.url!).port), "127.0.0.1");
+      socket.end(`${lines.join("\r\n")}\r\n\r\n`);
+      return Buffer.concat(await Array.fromAsync(socket as AsyncIterable<Buffer>)).toString();
+    };
+    const path = "/.well-known/oauth-protected-resource/mcp";
+    const absolute = await raw([`GET http://evil.example${path} HTTP/1.1`, `Host: ${host}`, "Connection: close"]);
+    expect(absolute).not.toContain("evil.example");
+    const forged = await raw([`GET ${path} HTTP/1.1`, `Host: ${host}/../evil.example`, "Connection: close"]);
+    expect(forged).not.toContain("evil.example");
+    expect(await raw([`GET ${path} HTTP/1.1`, "Connection: close"])).toMatch(/^HTTP\/1.1 400 /);
+    expect(await raw([`GET ${path} HTTP/1.0`])).toMatch(/^HTTP\/1.1 40[03] /);
+    const twice = await raw([`GET ${path} HTTP/1.1`, "Host: evil.example", `Host: ${host}`, "Connection: close"]);
+    expect(twice).toMatch(/^HTTP\/1.1 40[03] /);
   });
 
   it("answers bad input with a problem that names a code", async () => {

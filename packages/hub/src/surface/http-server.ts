@@ -63,9 +63,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   const hosts = [...localhostAllowedHostnames(), options.host];
   if (accessTokens) hosts.push(new URL(accessTokens.audience).hostname);
   const origins = localhostAllowedOrigins();
-  /** The address that the client used; whoever asks has passed the check of Host. */
-  const baseOf = (host: string | undefined) =>
-    accessTokens?.audience ?? new URL(`http://${host ?? "localhost"}`).origin;
+  /** The address that the client used; that it is this hub's own is {@link assertOrigin}'s matter. */
+  const baseOf = (host: string | undefined) => accessTokens?.audience ?? URL.parse(`http://${host}`)?.origin ?? "";
 
   function assertOrigin(host: string | undefined, origin: string | undefined): void {
     if (validateHostHeader(host, hosts).ok && validateOriginHeader(origin, origins).ok) return;
@@ -95,7 +94,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
         headers: answer,
         body,
       } = problemOf(toFedError(cause), {
-        base: validateHostHeader(headers.host, hosts).ok ? baseOf(headers.host) : "",
+        base: baseOf(headers.host),
         path,
         credentials: headers.authorization !== undefined,
       });
