@@ -14,6 +14,7 @@ import {
 } from "@fed/core";
 import type { RevocationChecker } from "@fed/revocation";
 import {
+  type Consent,
   createRouter,
   type Envelope,
   type EnvelopeSigner,
@@ -59,6 +60,7 @@ export interface FederationOptions {
   readonly revocation: RevocationChecker | undefined;
   readonly apps: LocalApps;
   readonly policy: SharingPolicy;
+  readonly consent: Consent;
   readonly audit: AuditTrail;
   readonly clock: Clock;
   /** Undefined: not on the LAN. */
@@ -140,6 +142,7 @@ export class Federation implements AsyncDisposable {
         },
       },
       policy: options.policy,
+      consent: options.consent,
       audit: options.audit,
       apps: options.apps,
       ...(options.peerRate ? { peerRate: options.peerRate } : {}),

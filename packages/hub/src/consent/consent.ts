@@ -1,0 +1,59 @@
+/** Consent, put together: the guard around the hub's apps, the owner's rules for their tools, and who is asked. */
+import type { Clock, HubId, Store } from "@fed/core";
+import type { Caller, Consent as ConsentPort, LocalApps } from "@fed/router";
+import type { AuditTrail } from "../audit-trail.js";
+import { ApprovalDesk, type Approvals } from "./approvals.js";
+import { Guard, type RatedTool } from "./guard.js";
+import { openToolRuleBook, type ToolRuleBook } from "./tool-rule-book.js";
+
+/** Options of {@link openConsent}. */
+export interface ConsentOptions {
+  /** The hub's own. */
+  readonly apps: LocalApps;
+  /** The hub's name. */
+  readonly name: string;
+  readonly store: Store;
+  readonly audit: AuditTrail;
+  readonly clock: Clock;
+  /** How long a call waits for an answer; default 120 000. */
+  readonly timeoutMs: number | undefined;
+  readonly nameOfHub: (hubId: HubId) => string | undefined;
+}
+
+/** See the module header. */
+export interface Consent {
+  /** The hub's apps, guarded. */
+  readonly apps: LocalApps;
+  readonly port: ConsentPort;
+  readonly rules: ToolRuleBook;
+  readonly approvals: Approvals;
+  /** The tools of an app as they are rated now. */
+  rated(app: string, caller: Caller, signal?: AbortSignal): Promise<RatedTool[]>;
+}
+
+const defaultTimeoutMs = 120_000;
+
+/** Loads the owner's rules. */
+export async function openConsent(options: ConsentOptions): Promise<Consent> {
+  const { apps, name, store, audit, clock, nameOfHub, timeoutMs = defaultTimeoutMs } = options;
+  const rules = await openToolRuleBook(store, () => audit.note({ type: "tool-rules.changed" }));
+  const guard = new Guard({ apps, rules, clock });
+  const approvals = new ApprovalDesk({
+    name,
+    timeoutMs,
+    clock,
+    nameOfHub,
+    shown: (request) => guard.shown(request),
+    record: (event) => audit.record(event),
+  });
+  return {
+    apps: guard,
+    port: {
+      required: (request) => guard.asks(request),
+      decide: (request, signal) => approvals.decide(request, signal),
+    },
+    rules,
+    approvals,
+    rated: (app, caller, signal) => guard.rated(app, caller, signal),
+  };
+}
