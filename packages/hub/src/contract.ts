@@ -4,6 +4,10 @@ import type { HubId } from "@fed/core";
 import type { RevocationList } from "@fed/revocation";
 import type { Notification, PathStatus } from "@fed/router";
 import type { ShareOptions, SharingPolicy } from "@fed/trust";
+import type { AppConfig } from "./apps/app-config.js";
+import type { AppHealth } from "./apps/app-health.js";
+import type { AppConfigFile } from "./apps/app-sources.js";
+import type { ToolDefinition } from "./apps/tool-list.js";
 import type { AuditEntry } from "./audit-trail.js";
 import type { ClusterStatus, Peer } from "./cluster/cluster.js";
 import type { RevocationReport, RevocationTarget } from "./cluster/revoking.js";
@@ -44,8 +48,28 @@ export interface Hub extends AsyncDisposable {
     list(options: { readonly operator: Operator; readonly signal?: AbortSignal }): Promise<ListedApp[]>;
     /** The tool's MCP result. @throws {FedError} when the call was refused or its fate is unknown. */
     call(call: HubCall, options: HubCallOptions): Promise<unknown>;
-    /** Resolves when every local app's first start has ended, well or not. */
+    /** Resolves when every local app that starts with the hub has ended its first start, well or not. */
     settled(): Promise<void>;
+    /**
+     * Replaces the apps this hub was given by difference: those that stay as they are are not touched, in-process servers
+     * being the same if they are the same function. Apps of `mcpConfig` stay.
+     * @throws {HubError} APP_CONFIG_INVALID; nothing has changed then.
+     */
+    configure(apps: Readonly<Record<string, AppConfig>>): Promise<void>;
+    /** How the file of `mcpConfig` is; undefined without one. */
+    configFile(): AppConfigFile | undefined;
+    /** Starts a local app and resolves when it is ready. @throws {HubError} APP_UNKNOWN, APP_START_FAILED with the reason. */
+    launch(app: string): Promise<void>;
+    /** Ends a local app once its calls are done, 5 s at most; until it is launched calls are refused. @throws {HubError} APP_UNKNOWN. */
+    stop(app: string): Promise<void>;
+    /** Stops and launches a local app; calls meanwhile wait. @throws {HubError} APP_UNKNOWN, APP_START_FAILED. */
+    restart(app: string): Promise<void>;
+    /** How every local app is. */
+    health(): AppHealth[];
+    /** The last lines that a local app printed on standard error, without its secrets; of 64 KiB. @throws {HubError} APP_UNKNOWN. */
+    logs(app: string, count?: number): string[];
+    /** The tools a local app had when it was last asked, whether or not it runs now. */
+    tools(app: string): readonly ToolDefinition[] | undefined;
   };
   readonly cluster: {
     create(options: { readonly name: string }): Promise<void>;

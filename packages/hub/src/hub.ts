@@ -4,6 +4,7 @@ import { createRevocationChecker, type RevocationChecker } from "@fed/revocation
 import type { Caller } from "@fed/router";
 import { formatPrincipal } from "@fed/trust";
 import { type AppHost, createAppHost } from "./apps/app-host.js";
+import { AppSources } from "./apps/app-sources.js";
 import { type AuditTrail, openAuditTrail } from "./audit-trail.js";
 import { Cluster } from "./cluster/cluster.js";
 import { Federation } from "./cluster/federation.js";
@@ -103,6 +104,7 @@ class RunningHub implements Hub {
   #cluster!: Cluster;
   #federation!: Federation;
   #revocation: RevocationChecker | undefined;
+  #sources!: AppSources;
   #http: HttpServer | undefined;
   readonly #refusals: RefusalLog;
   #closing: Promise<void> | undefined;
@@ -166,7 +168,10 @@ class RunningHub implements Hub {
       lanEnabled: Boolean(options.lan),
       relays: options.relays || [],
     });
-    await this.appHost.configure(options.apps ?? {});
+    this.#sources = opened.use(
+      new AppSources({ host: this.appHost, given: options.apps ?? {}, file: options.mcpConfig, clock, log }),
+    );
+    await this.#sources.open();
     await this.#refederate();
     if (options.http) await this.#listen(options.http);
   }
@@ -192,6 +197,14 @@ class RunningHub implements Hub {
         options,
       ),
     settled: () => this.appHost.settled(),
+    configure: (apps) => this.#sources.configure(apps),
+    configFile: () => this.#sources.file(),
+    launch: (app) => this.appHost.launch(app),
+    stop: (app) => this.appHost.stop(app),
+    restart: (app) => this.appHost.restart(app),
+    health: () => this.appHost.health(),
+    logs: (app, count) => this.appHost.logs(app, count),
+    tools: (app) => this.appHost.tools(app),
   };
 
   readonly cluster: Hub["cluster"] = {

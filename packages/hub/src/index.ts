@@ -1,10 +1,15 @@
 export {
   type AppConfig,
+  type AppSettings,
+  type ClientCredentials,
   type HttpAppConfig,
   type InProcessAppConfig,
   readAppConfig,
   type StdioAppConfig,
 } from "./apps/app-config.js";
+export type { AppHealth } from "./apps/app-health.js";
+export type { AppConfigFile } from "./apps/app-sources.js";
+export type { ToolDefinition } from "./apps/tool-list.js";
 export { type AuditEntry, readAuditDirectory, readHead, verifyAuditDirectory } from "./audit-trail.js";
 export type { ClusterStatus, Peer } from "./cluster/cluster.js";
 export type { RevocationReport, RevocationTarget } from "./cluster/revoking.js";

@@ -36,6 +36,8 @@ export interface HubOptions {
   /** Makes the hub's identity under this name when `dir` holds none. */
   readonly name?: string;
   readonly apps?: Readonly<Record<string, AppConfig>>;
+  /** An `mcpServers` file with further apps. It is watched: what changes in it is in force within a second. Default none. */
+  readonly mcpConfig?: string;
   /** The HTTP port for agents and operators; default none. */
   readonly http?: ListenAddress | false;
   /** Federate over the LAN; default no. */

@@ -24,9 +24,6 @@ const maxApps = 256;
 /** Changes of its tools that an app announces are looked at so often. */
 const relistMs = 1_000;
 
-/** Hears that the tools of an app are other ones than before. */
-export type ToolsListener = (app: string, tools: readonly ToolDefinition[]) => void;
-
 /** Options of {@link createAppHost}. */
 export interface AppHostOptions {
   readonly seal: Seal;
@@ -59,7 +56,8 @@ export interface AppHost extends LocalApps, AsyncDisposable {
   logs(app: string, count?: number): string[];
   /** The tools an app had when it was last asked, now or in an earlier run with the same configuration. */
   tools(app: string): readonly ToolDefinition[] | undefined;
-  onToolsChanged(listener: ToolsListener): () => void;
+  /** Hears that {@link LocalApps.list} says something else, and with `app` that {@link tools} of it does. Must not throw. */
+  onChange(listener: (app?: string) => void): () => void;
   /** Resolves when every app that starts with the hub has ended its first start, well or not, and is described. */
   settled(): Promise<void>;
   /** Ends all apps and their processes. Idempotent. */
@@ -75,27 +73,35 @@ export function createAppHost(options: AppHostOptions): AppHost {
   const leaving = new Map<string, Promise<void>>();
   const known = new KnownApps(options.store);
   const ledger = createGroupLedger(options.ledgerFile);
-  const listeners = new Set<ToolsListener>();
+  const listeners = new Set<(app?: string) => void>();
   let opening: Promise<unknown> | undefined;
   let configuring: Promise<void> = Promise.resolve();
   let closed = false;
   const onExit = () => ledger.signalAll();
   process.on("exit", onExit);
 
+  const tell = (app?: string): void => {
+    for (const listener of listeners) listener(app);
+  };
+
   const find = (name: string): App => {
     const app = apps.get(name);
     if (app) return app;
-    throw new HubError({ code: "APP_UNKNOWN", message: `This hub has no app called ${name}.`, hint: "See `fed apps`." });
+    throw new HubError({
+      code: "APP_UNKNOWN",
+      message: `This hub has no app called ${name}.`,
+      hint: "See `fed apps`.",
+    });
   };
 
   const learnTools = async (app: App, connection: AppConnection): Promise<void> => {
     const run = app.fingerprint;
     const era = connection.revision === modernRevision ? "modern" : "legacy";
     const before = known.of(app.name, run).tools;
-    const tools = await listTools(connection, clock).catch(() => before);
+    const listed = await listTools(connection, clock).catch(() => before);
+    const tools = listed && unchanged(before ?? [], listed);
     await known.learn(app.name, run, { era, tools }).catch(onError);
-    if (!tools || JSON.stringify(tools) === JSON.stringify(before)) return;
-    for (const listener of listeners) listener(app.name, tools);
+    if (tools !== before) tell(app.name);
   };
 
   const describe = async (app: App, connection: AppConnection): Promise<void> => {
@@ -118,6 +124,7 @@ export function createAppHost(options: AppHostOptions): AppHost {
       config,
       clock,
       after: leaving.get(name),
+      onStatus: () => tell(),
       describe,
       async open(current, log, signal) {
         const run = fingerprint(current);
@@ -153,6 +160,7 @@ export function createAppHost(options: AppHostOptions): AppHost {
       else app.replace(config);
     }
     inOrder(apps, Object.keys(wanted));
+    tell();
   };
 
   return {
@@ -211,7 +219,7 @@ export function createAppHost(options: AppHostOptions): AppHost {
       const app = apps.get(name);
       return app && toolsOf(app, known);
     },
-    onToolsChanged(listener) {
+    onChange(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
@@ -229,6 +237,13 @@ export function createAppHost(options: AppHostOptions): AppHost {
       return this.close();
     },
   };
+}
+
+/** `after` with the definitions that are in `before`, too, as the same objects: all of `before` where nothing is new. */
+function unchanged(before: readonly ToolDefinition[], after: readonly ToolDefinition[]): readonly ToolDefinition[] {
+  const known = new Map(before.map((tool) => [JSON.stringify(tool), tool]));
+  const tools = after.map((tool) => known.get(JSON.stringify(tool)) ?? tool);
+  return tools.length === before.length && tools.every((tool, index) => tool === before[index]) ? before : tools;
 }
 
 function toolsOf(app: App, known: KnownApps): readonly ToolDefinition[] | undefined {

@@ -32,6 +32,8 @@ export interface AppOptions {
   open(config: AppConfig, log: AppLog, signal: AbortSignal): Promise<RunningApp>;
   /** Called after each start; until it resolves the app is ready, but not described. */
   describe(app: App, connection: AppConnection): Promise<void>;
+  /** Told that the status is another one. */
+  onStatus(): void;
   /** What is left of an app of the same name, which must be gone before this one starts. */
   readonly after?: Promise<void> | undefined;
 }
@@ -64,6 +66,7 @@ export class App {
   #gone: Promise<unknown>;
   #inFlight = 0;
   #drained: (() => void) | undefined;
+  #toldStatus: AppStatus | undefined;
 
   constructor(options: AppOptions) {
     this.name = options.name;
@@ -249,8 +252,10 @@ export class App {
       if (this.#starting !== starting) return;
       this.#starting = undefined;
       this.#startLater();
+      this.#tellStatus();
     });
     this.#starting = starting;
+    this.#tellStatus();
     return starting;
   }
 
@@ -279,6 +284,7 @@ export class App {
     void running.connection.closed.then(() => this.#lost(running, startedAt));
     this.#described = this.#options.describe(this, running.connection).catch(() => {});
     this.#rest();
+    this.#tellStatus();
   }
 
   #lost(running: RunningApp, startedAt: number): void {
@@ -288,6 +294,7 @@ export class App {
     if (this.#clock.monotonicMs() - startedAt > provenAfterMs) this.#pauseMs = firstPauseMs;
     this.#failed(this.#ended(running));
     this.#startLater();
+    this.#tellStatus();
   }
 
   /** Whether `error` says that nothing was sent because the connection is of no use any more; it is given up then. */
@@ -302,6 +309,7 @@ export class App {
     if (status === 404) return true;
     this.#failed(error);
     this.#startLater();
+    this.#tellStatus();
     return false;
   }
 
@@ -345,7 +353,14 @@ export class App {
       await before;
     })();
     this.#gone = halted;
+    this.#tellStatus();
     return halted;
+  }
+
+  #tellStatus(): void {
+    if (this.#closed || this.status === this.#toldStatus) return;
+    this.#toldStatus = this.status;
+    this.#options.onStatus();
   }
 
   async #drain(graceMs: number): Promise<void> {

@@ -53,7 +53,8 @@ export async function listTools(connection: AppConnection, clock: Clock): Promis
 function toolsIn(result: unknown): ToolDefinition[] {
   const tools = isObject(result) && Array.isArray(result.tools) ? result.tools : [];
   return tools.filter(
-    (tool): tool is ToolDefinition => isObject(tool) && typeof tool.name === "string" && tool.name.length <= maxNameChars,
+    (tool): tool is ToolDefinition =>
+      isObject(tool) && typeof tool.name === "string" && tool.name.length <= maxNameChars,
   );
 }
 

@@ -27,6 +27,7 @@ const revokeBody = z.strictObject({
   reason: z.string().max(256).default(""),
 });
 const exportBody = z.strictObject({ directory: z.string().min(1).max(4096) });
+const linesQuery = z.coerce.number().int().min(1).max(65_536).default(100);
 const tailQuery = z.coerce.number().int().min(1).max(1000).default(20);
 
 type Handler = (context: Context<HubEnvironment>) => Promise<unknown> | unknown;
@@ -118,6 +119,17 @@ export function addApiRoutes(app: Hono<HubEnvironment>, hub: Hub, tokens: AgentT
   route("DELETE", "/agent-tokens/:id", "ReadOnly", (context) =>
     tokens.revoke(context.get("operator"), tokenOf(context)),
   );
+  const appOf = (context: Context) => context.req.param("app") ?? "";
+  route("GET", "/apps", "ReadOnly", () => ({ apps: hub.apps.health(), configFile: hub.apps.configFile() }));
+  for (const action of ["launch", "stop", "restart"] as const) {
+    route("POST", `/apps/:app/${action}`, "Admin", async (context) => {
+      await hub.apps[action](appOf(context));
+      return hub.apps.health().find(({ app: name }) => name === appOf(context));
+    });
+  }
+  route("GET", "/apps/:app/logs", "Admin", (context) => ({
+    lines: hub.apps.logs(appOf(context), valid(linesQuery, context.req.query("lines"))),
+  }));
   route("GET", "/audit", "Admin", (context) => hub.audit.tail(valid(tailQuery, context.req.query("count"))));
   route("GET", "/audit/verify", "Admin", async () => {
     const { records, tornBytes } = await hub.audit.verify();
