@@ -56,6 +56,10 @@ export interface AppHost extends LocalApps, AsyncDisposable {
   logs(app: string, count?: number): string[];
   /** The tools an app had when it was last asked, now or in an earlier run with the same configuration. */
   tools(app: string): readonly ToolDefinition[] | undefined;
+  /** One of them. */
+  tool(app: string, tool: string): ToolDefinition | undefined;
+  /** Makes {@link tools} known, and starts the app for it if need be. @throws {HubError} APP_UNKNOWN, and why it did not start. */
+  learn(app: string, tool: string, context: AppContext): Promise<void>;
   /** Hears that {@link LocalApps.list} says something else, and with `app` that {@link tools} of it does. Must not throw. */
   onChange(listener: (app?: string) => void): () => void;
   /** Resolves when every app that starts with the hub has ended its first start, well or not, and is described. */
@@ -197,12 +201,11 @@ export function createAppHost(options: AppHostOptions): AppHost {
       });
       return inputs.close(about, result);
     },
-    hints(name, tool) {
+    tool(name, tool) {
       const app = apps.get(name);
-      const definition = app && known.tool(name, app.fingerprint, tool);
-      return definition && { risk: definition.annotations?.readOnlyHint === true ? "read" : undefined };
+      return app && known.tool(name, app.fingerprint, tool);
     },
-    learn: (name: string, _tool: string, context: AppContext) => find(name).described(context.signal),
+    learn: (name, _tool, context) => find(name).described(context.signal),
     launch: (name) => find(name).launch(),
     stop: (name) => find(name).stop(),
     restart: (name) => find(name).restart(),

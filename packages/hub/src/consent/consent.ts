@@ -3,13 +3,13 @@ import type { Clock, HubId, Store } from "@fed/core";
 import type { Caller, Consent as ConsentPort, LocalApps } from "@fed/router";
 import type { AuditTrail } from "../audit-trail.js";
 import { ApprovalDesk, type Approvals } from "./approvals.js";
-import { Guard, type RatedTool } from "./guard.js";
+import { type DefinedApps, Guard, type RatedTool } from "./guard.js";
 import { openToolRuleBook, type ToolRuleBook } from "./tool-rule-book.js";
 
 /** Options of {@link openConsent}. */
 export interface ConsentOptions {
   /** The hub's own. */
-  readonly apps: LocalApps;
+  readonly apps: DefinedApps;
   /** The hub's name. */
   readonly name: string;
   readonly store: Store;
@@ -28,7 +28,7 @@ export interface Consent {
   readonly rules: ToolRuleBook;
   readonly approvals: Approvals;
   /** The tools of an app as they are rated now. */
-  rated(app: string, caller: Caller, signal?: AbortSignal): Promise<RatedTool[]>;
+  rated(app: string, caller: Caller, signal: AbortSignal): Promise<RatedTool[]>;
 }
 
 const defaultTimeoutMs = 120_000;

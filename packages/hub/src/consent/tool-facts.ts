@@ -1,6 +1,5 @@
-/** What the hub knows of its own apps' tools, from the tools' definitions: their risk, and which fields are secret. */
+/** What a tool's definition says to its owner: its risk, and which fields are secret. */
 import type { Risk } from "@fed/router";
-import { isObject } from "../mcp/json-rpc.js";
 import { riskOf } from "./risk.js";
 import { type SecretSchema, secretSchema } from "./secret-fields.js";
 
@@ -13,34 +12,18 @@ export interface ToolFacts {
   readonly output: SecretSchema | undefined;
 }
 
-/** Of one app; further tools are unknown, and an unknown tool counts as the worst. */
-const maxTools = 4096;
+const known = new WeakMap<object, ToolFacts>();
 
-/** The tools of all apps of this hub. */
-export class ToolFactsTable {
-  readonly #apps = new Map<string, Map<string, ToolFacts>>();
-
-  of(app: string, tool: string): ToolFacts | undefined {
-    return this.#apps.get(app)?.get(tool);
-  }
-
-  all(app: string): Iterable<readonly [string, ToolFacts]> {
-    return this.#apps.get(app) ?? [];
-  }
-
-  /** Takes over what a `tools/list` result of the app says. */
-  learn(app: string, result: unknown): void {
-    const tools = isObject(result) && Array.isArray(result.tools) ? (result.tools as unknown[]) : [];
-    const known = this.#apps.get(app) ?? new Map<string, ToolFacts>();
-    this.#apps.set(app, known);
-    for (const tool of tools) {
-      if (!isObject(tool) || typeof tool.name !== "string") continue;
-      if (known.size >= maxTools && !known.has(tool.name)) continue;
-      known.set(tool.name, {
-        risk: riskOf(tool.annotations),
-        input: secretSchema(tool.inputSchema),
-        output: secretSchema(tool.outputSchema),
-      });
-    }
-  }
+/** The facts of a tool as its app defines it; made once of each definition. */
+export function factsOf(definition: {
+  readonly annotations?: unknown;
+  readonly inputSchema?: unknown;
+  readonly outputSchema?: unknown;
+}): ToolFacts {
+  const before = known.get(definition);
+  if (before) return before;
+  const { annotations, inputSchema, outputSchema } = definition;
+  const facts = { risk: riskOf(annotations), input: secretSchema(inputSchema), output: secretSchema(outputSchema) };
+  known.set(definition, facts);
+  return facts;
 }
