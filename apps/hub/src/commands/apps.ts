@@ -7,23 +7,28 @@ import type { HubCallOptions } from "../hub-agent.js";
 import { requireRunning } from "../hub-client.js";
 import type { Globals } from "../main.js";
 import { CliError, print, table } from "../output.js";
+import { addAppLifeCommands } from "./app-life.js";
+
+/** An idle app is started by the first call. */
+const usable: ReadonlySet<ListedApp["status"]> = new Set(["ready", "idle", "starting"]);
 
 /** Adds the commands. */
 export function addAppCommands(program: Command, globals: () => Globals): void {
-  program
+  const apps = program
     .command("apps")
     .description("the apps I may use, on every hub")
-    .option("--all", "those that do not run now, too", false)
+    .option("--all", "those that cannot be used now, too", false)
     .action(async ({ all }: { all: boolean }) => {
       const { dir, json } = globals();
       const { structuredContent } = await callHubTool(dir, "apps.list", {});
-      const { apps } = structuredContent as { apps: ListedApp[] };
+      const { apps: listed } = structuredContent as { apps: ListedApp[] };
       print(
         json,
-        apps.filter((app) => all || app.status === "ready"),
+        listed.filter((app) => all || usable.has(app.status)),
         showApps,
       );
     });
+  addAppLifeCommands(apps, globals);
 
   program
     .command("call <hub/app> <tool> [json]")

@@ -1,11 +1,12 @@
 /** `fed doctor`: what is wrong and how to mend it. Exit status 1 when something is. */
 import { existsSync } from "node:fs";
 import { toFedError } from "@fed/core";
-import type { ClusterStatus, Peer } from "@fed/hub";
+import type { AppConfigFile, AppHealth, ClusterStatus, Peer } from "@fed/hub";
 import type { Command } from "commander";
 import { request, requireRunning } from "../hub-client.js";
 import type { Globals } from "../main.js";
 import { print } from "../output.js";
+import type { LocalAppsAnswer } from "./app-life.js";
 
 /** One thing that was looked at. */
 interface Finding {
@@ -82,6 +83,8 @@ async function examine(dir: string): Promise<Finding[]> {
   );
   if (!run) return findings;
 
+  const local = await request<LocalAppsAnswer>(run, "GET", "/apps");
+  findings.push(...local.apps.map(examineApp), ...examineConfigFile(local.configFile));
   try {
     findings.push(...examineCluster(await request<ClusterStatus>(run, "GET", "/status")));
     findings.push(...(await request<Peer[]>(run, "GET", "/peers")).flatMap(examinePeer));
@@ -98,6 +101,23 @@ async function examine(dir: string): Promise<Finding[]> {
 function failed(what: string, cause: unknown): Finding {
   const { code, message, hint } = toFedError(cause);
   return { what, ok: false, detail: message, code, hint };
+}
+
+function examineApp({ app, status, restarts, lastError }: AppHealth): Finding {
+  const what = `app ${app}`;
+  if (status === "failed") {
+    const { code, message, hint } = lastError!;
+    return { what, ok: false, detail: message, code, hint: hint ?? `See \`fed apps logs ${app}\`.` };
+  }
+  return { what, ok: true, detail: restarts === 0 ? status : `${status}, ${restarts} restarts` };
+}
+
+function examineConfigFile(file: AppConfigFile | undefined): Finding[] {
+  if (!file) return [];
+  const what = `apps file ${file.path}`;
+  if (!file.error) return [{ what, ok: true, detail: "in force as it is" }];
+  const { code, message } = file.error;
+  return [{ what, ok: false, detail: message, code, hint: "Mend it; the hub takes it up by itself." }];
 }
 
 function examinePeer({ name, state, path }: Peer): Finding[] {

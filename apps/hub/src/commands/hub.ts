@@ -47,7 +47,7 @@ export function addHubCommands(program: Command, globals: () => Globals): void {
   program
     .command("up")
     .description("run the hub until it is told to stop")
-    .option("--mcp-config <file>", "the mcpServers JSON that MCP clients already use")
+    .option("--mcp-config <file>", "the mcpServers JSON that MCP clients already use; it is watched for changes")
     .option("--http <host:port>", "where agents and operators reach it", "127.0.0.1:0")
     .option("--lan [host:port]", "federate over the LAN")
     .option("--peer <host:port>", "a LAN address to try where multicast does not reach", collectPeer, [])
@@ -60,11 +60,11 @@ export function addHubCommands(program: Command, globals: () => Globals): void {
     )
     .action(async (options: UpOptions) => {
       const { dir, json } = globals();
-      const [{ createHub, readAppConfig }, { pino }] = await Promise.all([import("@fed/hub"), import("pino")]);
+      const [{ createHub }, { pino }] = await Promise.all([import("@fed/hub"), import("pino")]);
       const logger = pino({ level: options.logLevel }, pino.destination({ dest: 2, sync: true }));
       const hubOptions: HubOptions = {
         dir,
-        apps: options.mcpConfig === undefined ? {} : readAppConfig(options.mcpConfig),
+        mcpConfig: options.mcpConfig,
         http: parseListen(options.http, "127.0.0.1"),
         lan:
           options.lan === undefined

@@ -133,7 +133,10 @@ export class RpcPeer {
   #receive(message: unknown, { relatedRequestId: related, failure }: Related): void {
     if (!isObject(message)) return;
     const { id, method } = message;
-    if (failure) return this.#fail(id as RequestId, failure);
+    if (failure) {
+      this.#fail(id as RequestId, failure);
+      return;
+    }
     const params = isObject(message.params) ? message.params : {};
     if (typeof method === "string") {
       if (id === undefined) this.handlers?.told(method, params, related);
