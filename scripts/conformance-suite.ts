@@ -59,8 +59,8 @@ export async function runSuite(url: string, revision: Revision, scenario?: strin
       : ["--requirements", revision];
     const { output } = await run(
       process.execPath,
-      [join(suite, "dist/index.js"), "server", "--url", url, ...which, "-o", results],
-      { timeoutMs: 300_000 },
+      [join(suite, "dist/index.js"), "server", "--url", url, ...which, "--timeout", "15000", "-o", results],
+      { timeoutMs: 180_000 },
     );
     // A folder for each scenario: `server-NAME-TIME`.
     const written = new Map(
@@ -87,7 +87,7 @@ function summarize(scenario: string, scored: boolean, checks: readonly Check[], 
   const passed = checks.filter(({ status }) => status === "SUCCESS").length;
   const failures = messages("FAILURE");
   const total = passed + failures.length;
-  if (checks.length === 0) failures.push(`not run: ${output.slice(-500)}`);
+  if (checks.length === 0) failures.push(`not run: ${output.trimEnd().split("\n").at(-1)}`);
   else if (total === 0) failures.push(`nothing was checked: ${messages("SKIPPED").join(" ") || "no reason given"}`);
   return {
     scenario,

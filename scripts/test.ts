@@ -9,6 +9,7 @@ const steps: readonly (readonly [name: string, command: string, ...args: string[
   ["unit, conformance and fault tests", "vitest", "run"],
   ["packages", node, "scripts/check-packages.ts"],
   ["examples", node, "scripts/run-examples.ts"],
+  ["MCP conformance", node, "scripts/conformance.ts"],
   ["documentation", node, "scripts/run-docs.ts"],
 ];
 
