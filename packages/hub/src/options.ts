@@ -47,7 +47,7 @@ export interface HubOptions {
   /** Accept access tokens of this authorization server beside the hub's own; default none. */
   readonly oauth?: OauthOptions;
   readonly limits?: {
-    /** Requests of one operator to the HTTP port, all its tokens together. Default 2000 a second, 10 000 at once. */
+    /** Requests of one operator to the HTTP port, all its tokens together. Default 5000 a second, 20 000 at once. */
     readonly operator?: Rate;
     /** Calls, listings and subscriptions of one peer. Default 4000 a second, 20 000 at once. */
     readonly peer?: Rate;
