@@ -30,6 +30,8 @@ export interface AuditEvent {
 
 /** See the module header. */
 export interface AuditTrail extends AuditSink, AsyncDisposable {
+  /** How many there are. */
+  records(): number;
   /** Appends an event; durable once resolved. */
   record(event: AuditEvent): Promise<void>;
   /** Appends an event that nobody waits for; a failure is given to `onError`. */
@@ -78,6 +80,7 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
   }
 
   const trail: AuditTrail = {
+    records: () => log.head().seq,
     append,
     record: (event) => append({ atMs: clock.nowMs(), ...event }),
     note(event) {

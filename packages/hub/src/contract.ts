@@ -11,10 +11,14 @@ import type { ToolDefinition } from "./apps/tool-list.js";
 import type { AuditEntry } from "./audit-trail.js";
 import type { ClusterStatus, Peer } from "./cluster/cluster.js";
 import type { RevocationReport, RevocationTarget } from "./cluster/revoking.js";
+import type { Approvals } from "./consent/approvals.js";
+import type { RatedTool } from "./consent/guard.js";
+import type { ToolRuleChange, ToolRules } from "./consent/tool-rules.js";
 import type { Operator, Scope } from "./operators/operator.js";
 import type { TokenRequest } from "./operators/token-record.js";
 import type { IssuedToken, TokenInfo } from "./operators/tokens.js";
 import type { ListedApp } from "./surface/fleet-service.js";
+import type { Tap } from "./telemetry/tap.js";
 
 /** What to call. */
 export interface HubCall {
@@ -92,6 +96,19 @@ export interface Hub extends AsyncDisposable {
     share(app: string, target: string, options?: ShareOptions): Promise<void>;
     unshare(app: string, target: string, options?: ShareOptions): Promise<void>;
   };
+  /** What this hub's tools can do, and which of their calls wait for its operator. */
+  readonly consent: {
+    readonly rules: ToolRules;
+    /** `tools`: one tool, several with a trailing `*`, or `*` for the whole app. What is null is taken back. */
+    change(app: string, tools: string, change: ToolRuleChange): Promise<void>;
+    /** The tools of an app of this hub, as they are rated now. */
+    tools(
+      app: string,
+      options: { readonly operator: Operator; readonly signal?: AbortSignal },
+    ): Promise<readonly RatedTool[]>;
+  };
+  /** Calls that wait for this hub's operator. */
+  readonly approvals: Approvals;
   readonly audit: {
     tail(count: number): Promise<AuditEntry[]>;
     verify(): Promise<VerifiedLog>;
@@ -106,6 +123,10 @@ export interface Hub extends AsyncDisposable {
     /** Ends a token and all below it, their running calls too; returns those that ended. */
     revokeToken(id: string): Promise<TokenInfo[]>;
   };
+  /** Shows the calls of this hub as they happen. */
+  readonly tap: Tap;
+  /** The page that Prometheus reads, in its text format. */
+  metrics(): Promise<string>;
   /** Ends apps, sessions and ports. Idempotent. */
   close(): Promise<void>;
 }

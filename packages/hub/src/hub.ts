@@ -11,6 +11,7 @@ import { Federation } from "./cluster/federation.js";
 import { knownAddresses } from "./cluster/known-addresses.js";
 import { type Membership, openMembership } from "./cluster/membership.js";
 import { applyRevocations, revoke } from "./cluster/revoking.js";
+import { type Consent, openConsent } from "./consent/consent.js";
 import type { Hub, HubCallOptions } from "./contract.js";
 import { type AgentFacts, stampFacts } from "./mcp/meta.js";
 import { Opened } from "./opened.js";
@@ -34,6 +35,8 @@ import { addApiRoutes } from "./surface/api.js";
 import { type HttpServer, maxBodyBytes, startHttpServer } from "./surface/http-server.js";
 import { createMcpEndpoint } from "./surface/mcp-endpoint.js";
 import { createServices } from "./surface/services.js";
+import { addTapRoute } from "./surface/tap-route.js";
+import { createTelemetry, type Telemetry } from "./telemetry/telemetry.js";
 
 const silent: Logger = { info() {}, warn() {} };
 
@@ -100,6 +103,7 @@ class RunningHub implements Hub {
   readonly #parts: Parts;
   #membership!: Membership;
   #policy!: PolicyBook;
+  #consent!: Consent;
   #tokens!: OperatorTokens;
   #cluster!: Cluster;
   #federation!: Federation;
@@ -107,6 +111,7 @@ class RunningHub implements Hub {
   #sources!: AppSources;
   #http: HttpServer | undefined;
   readonly #refusals: RefusalLog;
+  readonly #telemetry: Telemetry;
   #closing: Promise<void> | undefined;
 
   constructor(parts: Parts) {
@@ -119,6 +124,16 @@ class RunningHub implements Hub {
       onError: (error) => parts.log.warn({ error }, "what an app said of itself could not be written down"),
     });
     this.#refusals = createRefusalLog((event) => parts.audit.note(event), parts.clock);
+    this.#telemetry = createTelemetry({
+      selfId: parts.identity.hubId,
+      clock: parts.clock,
+      log: parts.log,
+      apps: this.appHost,
+      audit: parts.audit,
+      router: () => this.#federation.router,
+      nameOfHub: (hubId) => this.#nameOfHub(hubId),
+      revocations: () => this.#revocation?.list(),
+    });
   }
 
   get hubId(): HubId {
@@ -138,6 +153,16 @@ class RunningHub implements Hub {
     const { options, directory, store, identity, audit, clock, log, opened } = this.#parts;
     this.#policy = await openPolicyBook(store, () => audit.note({ type: "policy.changed" }));
     this.#membership = await openMembership({ identity, directory, store, clock });
+    const nameOfHub = (hubId: HubId) => this.#nameOfHub(hubId);
+    this.#consent = await openConsent({
+      apps: this.appHost,
+      name: identity.name,
+      store,
+      audit,
+      clock,
+      timeoutMs: options.approvalTimeoutMs,
+      nameOfHub,
+    });
     this.#tokens = opened.use(
       await openOperatorTokens({
         store,
@@ -145,7 +170,7 @@ class RunningHub implements Hub {
         hubId: identity.hubId,
         resolveHub: (hub) =>
           hub === identity.name || hub === identity.hubId ? identity.hubId : this.#membership.resolve(hub).hubId,
-        nameOfHub: (hubId) => (hubId === identity.hubId ? identity.name : this.#membership.nameOf(hubId)),
+        nameOfHub,
         onChange: (event) => audit.note(event),
         onRevoked: (ids) => this.#federation.router.cutTokens(ids, unauthenticated("The token was revoked.")),
         onError: (error) => log.warn({ error }, "the use of a token could not be written down"),
@@ -164,7 +189,10 @@ class RunningHub implements Hub {
       revocation: () => this.#openRevocation(),
       federation: () => this.#federation,
       refederate: () => this.#refederate(),
-      onJoinRefused: (from, error) => this.#refusals.add(from, error, "join.refused"),
+      onJoinRefused: (from, error) => {
+        this.#refusals.add(from, error, "join.refused");
+        this.#telemetry.refused("join", error);
+      },
       lanEnabled: Boolean(options.lan),
       relays: options.relays || [],
     });
@@ -231,6 +259,20 @@ class RunningHub implements Hub {
     return { policy: policy.current, share: policy.share, unshare: policy.unshare };
   }
 
+  get consent(): Hub["consent"] {
+    const { rules, rated } = this.#consent;
+    return {
+      rules: rules.current,
+      change: (app, tools, change) => rules.change(app, tools, change),
+      tools: (app, { operator, signal }) =>
+        rated(app, this.#callerOf(operator), signal ?? new AbortController().signal),
+    };
+  }
+
+  get approvals(): Hub["approvals"] {
+    return this.#consent.approvals;
+  }
+
   get audit(): Hub["audit"] {
     return this.#parts.audit;
   }
@@ -245,6 +287,14 @@ class RunningHub implements Hub {
     tokens: () => this.#tokens.list(),
     revokeToken: (id) => this.#tokens.revoke(id),
   };
+
+  get tap(): Hub["tap"] {
+    return this.#telemetry.tap;
+  }
+
+  metrics(): Promise<string> {
+    return this.#telemetry.metrics();
+  }
 
   close(): Promise<void> {
     this.#closing ??= (async () => {
@@ -269,17 +319,29 @@ class RunningHub implements Hub {
     target: AppTarget,
     { operator, signal, onNotification, deadlineMs, idempotencyKey }: HubCallOptions,
   ): Promise<unknown> {
-    const { app, method, params } = target;
+    const { app, method } = target;
     const { router } = this.#federation;
     const caller = this.#callerOf(operator);
-    return sendWithin(operator, target, {
-      locate: (wanted) => router.locate(wanted, { caller, signal }),
-      send: (hub) =>
-        router.call(
-          { hub, app, method, params, idempotencyKey, readOnly: method !== "tools/call" },
-          { caller, signal, onNotification, deadlineMs },
-        ),
-    });
+    const locate = (wanted: Pick<AppTarget, "hub" | "app">) => router.locate(wanted, { caller, signal });
+    return this.#telemetry.calls.agentCall(target, operator.principal, onNotification, (call) =>
+      sendWithin(operator, target, {
+        locate,
+        send: async (wanted) => {
+          const hub = await locate({ hub: wanted, app });
+          return call.send(hub, (params) =>
+            router.call(
+              { hub, app, method, params, idempotencyKey, readOnly: method !== "tools/call" },
+              { caller, signal, deadlineMs, callId: call.callId, onNotification: call.onNotification },
+            ),
+          );
+        },
+      }),
+    );
+  }
+
+  #nameOfHub(hubId: HubId): string | undefined {
+    const { identity } = this.#parts;
+    return hubId === identity.hubId ? identity.name : this.#membership.nameOf(hubId);
   }
 
   #callerOf(operator: Operator): Caller {
@@ -314,9 +376,10 @@ class RunningHub implements Hub {
       identity,
       membership,
       revocation: membership.joined ? await this.#openRevocation() : undefined,
-      apps: this.appHost,
+      apps: this.#telemetry.calls.watchApps(this.#consent.apps),
       policy: this.#policy,
-      audit,
+      consent: this.#consent.port,
+      audit: this.#telemetry.calls.watchAudit(audit),
       clock,
       lan: await this.#lanOptions(),
       relays: options.relays === false ? [] : (options.relays ?? named),
@@ -332,6 +395,7 @@ class RunningHub implements Hub {
       },
       onRefused: (from, error) => {
         this.#refusals.add(from, error);
+        this.#telemetry.refused("handshake", error);
         log.info({ from, code: error.code }, "a peer was refused");
       },
       onRenewalFailed: ({ code, message }) => log.warn({ code }, message),
@@ -352,15 +416,16 @@ class RunningHub implements Hub {
     const { options, clock, seal } = this.#parts;
     const accessTokens = options.oauth && createAccessTokens(options.oauth, { hubId: this.hubId, clock });
     const admission = createAdmission(clock, options.limits?.operator);
+    const authenticate = createAuthenticate({
+      tokens: this.#tokens,
+      accessTokens,
+      assertOperator: (principal) => this.#revocation?.assertPrincipals({ operators: [principal] }),
+    });
     this.#http = await startHttpServer({
       ...address,
       hubName: this.name,
       accessTokens,
-      authenticate: createAuthenticate({
-        tokens: this.#tokens,
-        accessTokens,
-        assertOperator: (principal) => this.#revocation?.assertPrincipals({ operators: [principal] }),
-      }),
+      authenticate,
       admission,
       mcp: createMcpEndpoint({ seal, store: this.#parts.store, clock, maxBodyBytes }),
       serviceAt: createServices({
@@ -370,7 +435,12 @@ class RunningHub implements Hub {
             this.#request(target, { ...options, onNotification: notify, deadlineMs: agentDeadlineMs }),
           ),
       }),
-      api: (app) => addApiRoutes(app, this, createAgentTokens(this.#tokens)),
+      api: (app) => {
+        addApiRoutes(app, this, createAgentTokens(this.#tokens));
+        addTapRoute(app, { tap: this.tap, authenticate, clock });
+      },
+      metrics: { render: () => this.metrics(), open: options.metrics === "open" },
+      onRefused: (error) => this.#telemetry.refused("http", error),
       ready: () => this.#closing === undefined,
     });
     writeRunFile(this.#parts.directory, { url: this.#http.url, token: this.#tokens.issueForThisRun("admin") });

@@ -46,12 +46,16 @@ export interface HubOptions {
   readonly relays?: readonly string[] | false;
   /** Accept access tokens of this authorization server beside the hub's own; default none. */
   readonly oauth?: OauthOptions;
+  /** How long a call that waits for this hub's operator waits; default 120 000 ms. */
+  readonly approvalTimeoutMs?: number;
   readonly limits?: {
     /** Requests of one operator to the HTTP port, all its tokens together. Default 5000 a second, 20 000 at once. */
     readonly operator?: Rate;
     /** Calls, listings and subscriptions of one peer. Default 4000 a second, 20 000 at once. */
     readonly peer?: Rate;
   };
+  /** Who may read `/metrics` at the HTTP port: whoever has a token, or everybody. Default `token`. */
+  readonly metrics?: "token" | "open";
   readonly log?: Logger;
   readonly clock?: Clock;
 }

@@ -2,7 +2,7 @@
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { toFedError } from "@fed/core";
+import { type FedError, toFedError } from "@fed/core";
 import { getRequestListener } from "@hono/node-server";
 import {
   localhostAllowedHostnames,
@@ -10,13 +10,15 @@ import {
   validateHostHeader,
   validateOriginHeader,
 } from "@modelcontextprotocol/server";
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { HubError } from "../errors.js";
 import type { AccessTokens } from "../operators/access-tokens.js";
 import type { Admission } from "../operators/admission.js";
 import type { Authenticate } from "../operators/authenticate.js";
 import type { Operator } from "../operators/operator.js";
+import { metricsContentType } from "../telemetry/metrics.js";
+import { underHeaders } from "../telemetry/trace-context.js";
 import type { McpEndpoint } from "./mcp-endpoint.js";
 import type { McpService } from "./mcp-service.js";
 import { problem, problemOf } from "./problem.js";
@@ -40,6 +42,10 @@ export interface HttpServerOptions {
   readonly serviceAt: (path: string) => McpService | undefined;
   /** Adds the operator routes below `/api/federation`. */
   readonly api: (app: Hono<HubEnvironment>) => void;
+  /** The page at `/metrics`; `open`: for everybody, else for every token. */
+  readonly metrics: { readonly render: () => Promise<string>; readonly open: boolean };
+  /** Hears of every request that was answered with an error. */
+  readonly onRefused: (error: FedError) => void;
   /** Whether the hub can serve calls. */
   readonly ready: () => boolean;
 }
@@ -76,8 +82,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   }
 
   function operatorOf(authorization: string | undefined, path: string): Promise<Operator> {
-    const bearer = /^Bearer +(\S{1,8192})$/i.exec(authorization ?? "");
-    return authenticate(bearer?.[1] ?? "", path);
+    return authenticate(bearerOf(authorization), path);
   }
 
   /** Agents' requests, without the layers that operators' need: a call is to cost little more than its work. */
@@ -87,13 +92,15 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       assertOrigin(headers.host, headers.origin);
       const operator = await operatorOf(headers.authorization, path);
       const admit = <T>(read: () => Promise<T>) => admission.request(operator, read);
-      await mcp.serve({ service, endpoint: path, operator, request, response, admit });
+      await underHeaders(headers, () => mcp.serve({ service, endpoint: path, operator, request, response, admit }));
     } catch (cause) {
+      const error = toFedError(cause);
+      options.onRefused(error);
       const {
         status,
         headers: answer,
         body,
-      } = problemOf(toFedError(cause), {
+      } = problemOf(error, {
         base: baseOf(headers.host),
         path,
         credentials: headers.authorization !== undefined,
@@ -140,7 +147,11 @@ function operatorRoutes(
   const app = new Hono<HubEnvironment>();
   const baseOf = ({ headers }: Request) => checks.baseOf(headers.get("host") ?? undefined);
 
-  app.onError((error, context) => problem(context, toFedError(error), baseOf));
+  app.onError((cause, context) => {
+    const error = toFedError(cause);
+    options.onRefused(error);
+    return problem(context, error, baseOf);
+  });
   app.notFound((context) =>
     problem(
       context,
@@ -155,6 +166,9 @@ function operatorRoutes(
   });
   app.get("/healthz", (context) => context.text("ok"));
   app.get("/readyz", (context) => (options.ready() ? context.text("ready") : context.text("not ready", 503)));
+  const metrics = async (context: Context<HubEnvironment>) =>
+    context.body(await options.metrics.render(), 200, { "content-type": metricsContentType });
+  if (options.metrics.open) app.get("/metrics", metrics);
   addProtectedResourceRoutes(app, { hubName: options.hubName, issuer: options.accessTokens?.issuer, baseOf });
   app.use(async (context, next) => {
     const operator = await checks.operatorOf(context.req.header("authorization"), context.req.path);
@@ -173,8 +187,14 @@ function operatorRoutes(
         ),
     }),
   );
+  app.get("/metrics", metrics);
   options.api(app);
   return app;
+}
+
+/** The token that a request shows, or an empty text. */
+export function bearerOf(authorization: string | undefined): string {
+  return /^Bearer +(\S{1,8192})$/i.exec(authorization ?? "")?.[1] ?? "";
 }
 
 /** The path of a request's target, without the query. */

@@ -2,7 +2,8 @@
  * The page that Prometheus reads. Calls are counted as they happen; whatever else can be asked of the hub is asked when the
  * page is. `prom-client` writes it, adds what Node knows of the process, and is loaded by the first reader.
  */
-import type { LocalApp, PeerStatus } from "@fed/router";
+import type { PeerStatus } from "@fed/router";
+import type { AppHealth } from "../apps/app-health.js";
 import { hubInfo } from "../mcp/meta.js";
 import type { CallTally, Counted } from "./call-tally.js";
 import { type LatencyHistogram, latencyBounds } from "./latency-histogram.js";
@@ -14,18 +15,12 @@ export interface MetricSources {
   /** Records in the audit log. */
   auditRecords(): number;
   peers(): readonly PeerStatus[];
-  apps(): readonly LocalApp[];
+  apps(): readonly AppHealth[];
   /** Undefined in no cluster. */
   revocations(): { readonly size: number; readonly issuedAtMs: number } | undefined;
-  /** Who watches {@link Tap}. */
+  /** Who watches calls live. */
   taps(): number;
   nowMs(): number;
-}
-
-/** See the module header. */
-export interface MetricsPage {
-  readonly contentType: string;
-  render(): Promise<string>;
 }
 
 interface Sample {
@@ -89,6 +84,12 @@ const families: readonly Family[] = [
     help: "Whether an app of this hub stands so: idle, starting, ready, failed or stopped.",
     type: "gauge",
     samples: ({ apps }) => apps().map(({ app, status }) => ({ labels: { app, status }, value: 1 })),
+  },
+  {
+    name: "fed_app_restarts_total",
+    help: "How often an app of this hub was started after the first time.",
+    type: "counter",
+    samples: ({ apps }) => apps().map(({ app, restarts }) => ({ labels: { app }, value: restarts })),
   },
   {
     name: "fed_denials_total",
@@ -158,20 +159,15 @@ const families: readonly Family[] = [
 ];
 
 /** See the module header. */
-export function createMetricsPage(sources: MetricSources): MetricsPage {
-  return {
-    contentType: metricsContentType,
-    async render() {
-      const { Registry, ofProcess } = await loadClient();
-      const own = new Registry();
-      for (const family of families) {
-        const { name, help, type } = family;
-        const values = [...family.samples(sources)];
-        if (values.length > 0) own.registerMetric({ name, get: async () => ({ name, help, type, values }) } as never);
-      }
-      return Registry.merge([own, ofProcess]).metrics();
-    },
-  };
+export async function metricsPage(sources: MetricSources): Promise<string> {
+  const { Registry, ofProcess } = await loadClient();
+  const own = new Registry();
+  for (const family of families) {
+    const { name, help, type } = family;
+    const values = [...family.samples(sources)];
+    if (values.length > 0) own.registerMetric({ name, get: async () => ({ name, help, type, values }) } as never);
+  }
+  return Registry.merge([own, ofProcess]).metrics();
 }
 
 /** Of the process there is one, however many hubs it runs; what Node measures for it cannot be let go again. */

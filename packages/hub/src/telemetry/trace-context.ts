@@ -26,10 +26,7 @@ const traceKeys = ["traceparent", "tracestate", "baggage"] as const;
 const headerContext = new AsyncLocalStorage<SpanContext>();
 
 /** Runs `work` under the context that the headers of an HTTP request state, if any. */
-export function underHeaders<T>(
-  headers: { readonly traceparent?: unknown; readonly tracestate?: unknown },
-  work: () => T,
-): T {
+export function underHeaders<T>(headers: Readonly<Record<string, unknown>>, work: () => T): T {
   if (headers.traceparent === undefined) return work();
   const stated = spanContextOf(headers);
   return stated ? headerContext.run(stated, work) : work();
