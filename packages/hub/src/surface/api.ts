@@ -2,11 +2,12 @@
 import type { Context, Hono } from "hono";
 import { z } from "zod";
 import type { Hub } from "../contract.js";
-import { HubError } from "../errors.js";
 import { requireScope, type Scope } from "../operators/operator.js";
 import { valid } from "../valid.js";
 import type { AgentTokens } from "./agent-tokens.js";
+import { addConsentRoutes } from "./consent-api.js";
 import type { HubEnvironment } from "./http-server.js";
+import { body, json } from "./request-body.js";
 
 const base = "/api/federation";
 const name = z.string().min(1).max(128);
@@ -32,15 +33,18 @@ const tailQuery = z.coerce.number().int().min(1).max(1000).default(20);
 
 type Handler = (context: Context<HubEnvironment>) => Promise<unknown> | unknown;
 
+/** Adds one route below `/api/federation`. */
+export type AddRoute = (
+  method: "GET" | "POST" | "DELETE",
+  path: string,
+  scope: Scope,
+  handler: Handler,
+  status?: 200 | 201,
+) => void;
+
 /** Adds the routes. */
 export function addApiRoutes(app: Hono<HubEnvironment>, hub: Hub, tokens: AgentTokens): void {
-  const route = (
-    method: "GET" | "POST" | "DELETE",
-    path: string,
-    scope: Scope,
-    handler: Handler,
-    status: 200 | 201 = 200,
-  ) => {
+  const route: AddRoute = (method, path, scope, handler, status = 200) => {
     app.on(method, `${base}${path}`, async (context) => {
       requireScope(context.get("operator"), scope);
       return context.json(((await handler(context)) ?? null) as object, status);
@@ -119,6 +123,7 @@ export function addApiRoutes(app: Hono<HubEnvironment>, hub: Hub, tokens: AgentT
   route("DELETE", "/agent-tokens/:id", "ReadOnly", (context) =>
     tokens.revoke(context.get("operator"), tokenOf(context)),
   );
+  addConsentRoutes(route, hub);
   const appOf = (context: Context) => context.req.param("app") ?? "";
   route("GET", "/apps", "ReadOnly", () => ({ apps: hub.apps.health(), configFile: hub.apps.configFile() }));
   for (const action of ["launch", "stop", "restart"] as const) {
@@ -135,17 +140,4 @@ export function addApiRoutes(app: Hono<HubEnvironment>, hub: Hub, tokens: AgentT
     const { records, tornBytes } = await hub.audit.verify();
     return { records, tornBytes };
   });
-}
-
-async function body<T>(context: Context, schema: z.ZodType<T>): Promise<T> {
-  return valid(schema, await json(context));
-}
-
-async function json(context: Context): Promise<unknown> {
-  const text = await context.req.text();
-  try {
-    return text === "" ? {} : JSON.parse(text);
-  } catch (cause) {
-    throw new HubError({ code: "REQUEST_INVALID", message: "The request's body is not JSON.", cause });
-  }
 }
