@@ -138,5 +138,20 @@ function decodeBits(text: string, width: number, values: Int8Array): Uint8Array 
 
 /** `length` bytes from the platform's secure random source. */
 export function randomBytes(length: number): Uint8Array {
-  return crypto.getRandomValues(new Uint8Array(length));
+  const bytes = new Uint8Array(length);
+  if (length > pool.length / 16) return crypto.getRandomValues(bytes);
+  if (unused < length) {
+    crypto.getRandomValues(pool);
+    unused = pool.length;
+  }
+  bytes.set(pool.subarray(unused - length, unused));
+  // What was handed out may be a secret: nothing of it stays here.
+  pool.fill(0, unused - length, unused);
+  unused -= length;
+  return bytes;
 }
+
+/** Random bytes drawn ahead: one request to the system costs as much for an id as for a hundred. */
+const pool = new Uint8Array(1024);
+let unused = 0;
+

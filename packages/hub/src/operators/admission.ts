@@ -7,7 +7,7 @@ import { InFlight, type Rate, RateLimit } from "@fed/router";
 import type { Operator } from "./operator.js";
 
 /** Above what two cores serve of one operator, so it stops loops that run away and nobody who works. */
-export const defaultOperatorRate: Rate = { perSecond: 2000, burst: 10_000 };
+export const defaultOperatorRate: Rate = { perSecond: 5000, burst: 20_000 };
 
 const perOperator = 256;
 const overall = 2048;

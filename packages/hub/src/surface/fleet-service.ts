@@ -1,13 +1,12 @@
 /** What an agent sees on `/mcp`: a few tools that reach every app of the fleet. Hub, app and tool are separate fields. */
 import { createHash } from "node:crypto";
 import type { Notification } from "@fed/router";
-import type { z } from "zod";
 import { HubError } from "../errors.js";
 import { isObject } from "../mcp/json-rpc.js";
 import { hubInfo, metaKeys, modernRevision } from "../mcp/meta.js";
 import type { Operator } from "../operators/operator.js";
 import { valid } from "../valid.js";
-import { type FleetTool, fleetInputs, fleetToolList } from "./fleet-tools.js";
+import { type CallInput, type FleetTool, fleetInputs, fleetToolList, isCallInput } from "./fleet-tools.js";
 import type { McpRequestOptions, McpService } from "./mcp-service.js";
 import { failure } from "./tool-failure.js";
 
@@ -124,9 +123,9 @@ async function callTool(
   { requestState, inputResponses, _meta, task }: Record<string, unknown>,
   { operator, signal, notify }: McpRequestOptions,
 ): Promise<Record<string, unknown>> {
-  let target: z.infer<(typeof fleetInputs)["app.call"]>;
+  let target: CallInput;
   try {
-    target = valid(fleetInputs["app.call"], input);
+    target = isCallInput(input) ? input : valid(fleetInputs["app.call"], input);
   } catch (cause) {
     return failure(cause, {});
   }

@@ -1,5 +1,6 @@
 /** The tools of a hub's own surface: their names, what they take, and what an agent is told of them. */
 import { z } from "zod";
+import { isObject } from "../mcp/json-rpc.js";
 
 const hub = z.string().min(1).max(64).describe("The hub's name or id. Left out: the one hub that has the app.");
 const app = z.string().min(1).max(64).describe("The app's name on that hub.");
@@ -29,8 +30,29 @@ export const fleetInputs = {
   }),
 } as const;
 
+/** What `app.call` takes. */
+export type CallInput = z.infer<(typeof fleetInputs)["app.call"]>;
+
+/** Whether `input` is what `app.call` takes, found without the schema: this is asked on every call. */
+export function isCallInput(input: Record<string, unknown>): input is CallInput {
+  for (const key in input) if (!Object.hasOwn(callFields, key)) return false;
+  return (
+    isText(input.app, 64) &&
+    isText(input.tool, 128) &&
+    (input.hub === undefined || isText(input.hub, 64)) &&
+    (input.arguments === undefined || isObject(input.arguments)) &&
+    (input.idempotencyKey === undefined || isText(input.idempotencyKey, 100))
+  );
+}
+
+function isText(value: unknown, maxChars: number): boolean {
+  return typeof value === "string" && value.length > 0 && value.length <= maxChars;
+}
+
 /** A tool of the surface. */
 export type FleetTool = keyof typeof fleetInputs;
+
+const callFields = fleetInputs["app.call"].shape;
 
 const about: Readonly<Record<FleetTool, { title: string; description: string; readOnly: boolean }>> = {
   "apps.list": {

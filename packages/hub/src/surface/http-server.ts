@@ -4,12 +4,6 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { type FedError, toFedError } from "@fed/core";
 import { getRequestListener } from "@hono/node-server";
-import {
-  localhostAllowedHostnames,
-  localhostAllowedOrigins,
-  validateHostHeader,
-  validateOriginHeader,
-} from "@modelcontextprotocol/server";
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { HubError } from "../errors.js";
@@ -21,6 +15,7 @@ import { metricsContentType } from "../telemetry/metrics.js";
 import { underHeaders } from "../telemetry/trace-context.js";
 import type { McpEndpoint } from "./mcp-endpoint.js";
 import type { McpService } from "./mcp-service.js";
+import { type AssertOrigin, createOriginCheck } from "./origin.js";
 import { problem, problemOf } from "./problem.js";
 import { addProtectedResourceRoutes } from "./protected-resource.js";
 
@@ -66,20 +61,12 @@ export interface HttpServer {
 /** @throws {HubError} HTTP_PORT_IN_USE. */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { authenticate, accessTokens, admission, mcp, serviceAt } = options;
-  const hosts = [...localhostAllowedHostnames(), options.host];
-  if (accessTokens) hosts.push(new URL(accessTokens.audience).hostname);
-  const origins = localhostAllowedOrigins();
+  const assertOrigin = createOriginCheck([
+    options.host,
+    ...(accessTokens ? [new URL(accessTokens.audience).hostname] : []),
+  ]);
   /** The address that the client used; that it is this hub's own is {@link assertOrigin}'s matter. */
   const baseOf = (host: string | undefined) => accessTokens?.audience ?? URL.parse(`http://${host}`)?.origin ?? "";
-
-  function assertOrigin(host: string | undefined, origin: string | undefined): void {
-    if (validateHostHeader(host, hosts).ok && validateOriginHeader(origin, origins).ok) return;
-    throw new HubError({
-      code: "ORIGIN_REFUSED",
-      message: "The request's Host or Origin is not this hub's own.",
-      hint: "A web page of another site cannot use the hub; agents send no Origin.",
-    });
-  }
 
   function operatorOf(authorization: string | undefined, path: string): Promise<Operator> {
     return authenticate(bearerOf(authorization), path);
@@ -139,7 +126,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
 function operatorRoutes(
   options: HttpServerOptions,
   checks: {
-    readonly assertOrigin: (host: string | undefined, origin: string | undefined) => void;
+    readonly assertOrigin: AssertOrigin;
     readonly operatorOf: (authorization: string | undefined, path: string) => Promise<Operator>;
     readonly baseOf: (host: string | undefined) => string;
   },

@@ -1,29 +1,16 @@
 /** MCP up to revision 2025-11-25 over Streamable HTTP, in front of a service that knows only the later one. */
 import { randomUUID } from "node:crypto";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import { type Clock, CoreError, type Store } from "@fed/core";
 import { HubError } from "../errors.js";
 import { failureOf, isObject, type RequestId, type RpcFailure, type RpcRequest, rpcCodes } from "../mcp/json-rpc.js";
 import { isLogLevel } from "../mcp/log-level.js";
 import { type AgentFacts, stampFacts } from "../mcp/meta.js";
-import type { Operator } from "../operators/operator.js";
 import type { Seal } from "../seal.js";
+import type { Exchange } from "./exchange.js";
 import { initializeResult, legacyResult } from "./legacy-dialect.js";
 import { createLegacySessions, type LegacyClient, type LegacySession } from "./legacy-session.js";
 import { McpResponse } from "./mcp-response.js";
-import type { McpService } from "./mcp-service.js";
-
-/** One HTTP exchange with an endpoint. */
-export interface Exchange {
-  readonly service: McpService;
-  /** Names the endpoint: its path. */
-  readonly endpoint: string;
-  readonly operator: Operator;
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  /** Reads the request, if there is room for one more of the operator's. */
-  admit<T>(read: () => Promise<T>): Promise<T>;
-}
 
 /** A message of the agent's and where it belongs. */
 interface Call extends Exchange {

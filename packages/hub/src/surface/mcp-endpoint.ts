@@ -2,12 +2,15 @@
  * MCP over Streamable HTTP in front of any service, in every revision that is served: reads the message, finds out which
  * era it belongs to as the official SDK does, and hands it to whoever speaks that.
  */
-import type { IncomingMessage } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { type Clock, isFedError, type Store } from "@fed/core";
-import { classifyInboundRequest, isJsonContentType } from "@modelcontextprotocol/server";
-import { type RpcRequest, rpcCodes } from "../mcp/json-rpc.js";
+import { isObject, type RpcRequest, rpcCodes } from "../mcp/json-rpc.js";
+import { isLogLevel } from "../mcp/log-level.js";
+import { metaKeys, modernRevision } from "../mcp/meta.js";
 import type { Seal } from "../seal.js";
-import { createLegacyRequests, type Exchange } from "./legacy-requests.js";
+import type { Exchange } from "./exchange.js";
+import { legacyRevisions } from "./legacy-dialect.js";
+import { createLegacyRequests } from "./legacy-requests.js";
 import { McpResponse } from "./mcp-response.js";
 import { serveModern } from "./modern-requests.js";
 
@@ -37,7 +40,7 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
     const { headers } = request;
     const refuse = (status: number, code: number, message: string) =>
       new McpResponse(response).fail(null, { code, message }, status);
-    if (!isJsonContentType(headers["content-type"] ?? null)) {
+    if (!isJson(headers["content-type"])) {
       return refuse(415, -32000, "Unsupported Media Type: Content-Type must be application/json");
     }
     const text = await exchange.admit(() => readBody(request, options.maxBodyBytes));
@@ -52,6 +55,11 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
     } catch {
       return refuse(400, rpcCodes.parseError, "Parse error");
     }
+    const revision = revisionOf(body, headers);
+    if (revision === modernRevision) return serveModern(exchange, body as RpcRequest, revision);
+    if (revision !== undefined) return legacy.post(exchange, body);
+    // Seldom needed, and too much to load for a hub that is idle.
+    const { classifyInboundRequest } = await import("@modelcontextprotocol/server");
     const route = classifyInboundRequest({
       httpMethod: "POST",
       protocolVersionHeader: header(headers["mcp-protocol-version"]),
@@ -97,17 +105,59 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
   };
 }
 
-/** The body, or undefined of one with more than `maxBytes`. */
-async function readBody(request: IncomingMessage, maxBytes: number): Promise<string | undefined> {
-  if (Number(request.headers["content-length"]) > maxBytes) return undefined;
+function isJson(contentType = ""): boolean {
+  return contentType === "application/json" || /^\s*application\/json\s*(;[^,]*)?$/i.test(contentType);
+}
+
+/** The body, or undefined of one with more than `maxBytes`. Rejects when the client goes away. */
+function readBody(request: IncomingMessage, maxBytes: number): Promise<string | undefined> {
+  if (Number(request.headers["content-length"]) > maxBytes) return Promise.resolve(undefined);
+  const { promise, resolve, reject } = Promise.withResolvers<string | undefined>();
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  request.on("data", (chunk: Buffer) => {
     bytes += chunk.length;
-    if (bytes > maxBytes) return undefined;
-    chunks.push(chunk);
+    if (bytes <= maxBytes) chunks.push(chunk);
+    else resolve(undefined);
+  });
+  request.once("end", () => resolve((chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)).toString("utf8")));
+  request.once("error", reject);
+  return promise;
+}
+
+/**
+ * The revision of a request that is beyond doubt: one that claims, in body and header alike, a revision this hub serves, or
+ * that belongs to a session. Whatever else there is goes the SDK's longer way, which ends in the right refusal.
+ */
+function revisionOf(body: unknown, headers: IncomingHttpHeaders): string | undefined {
+  if (!isObject(body) || body.jsonrpc !== "2.0" || typeof body.method !== "string" || !isObject(body.params))
+    return undefined;
+  if (typeof body.id !== "string" && !Number.isInteger(body.id)) return undefined;
+  const revision = headers["mcp-protocol-version"];
+  const meta = isObject(body.params._meta) ? body.params._meta : undefined;
+  if (revision === modernRevision) {
+    return meta && isEnvelope(meta) && headers["mcp-method"] === body.method ? revision : undefined;
   }
-  return (chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)).toString("utf8");
+  const inSession = headers["mcp-session-id"] !== undefined && meta?.[metaKeys.protocolVersion] === undefined;
+  return inSession && legacyRevisions.includes(String(revision)) && body.method !== "initialize"
+    ? String(revision)
+    : undefined;
+}
+
+/** Whether `meta` says everything a request of the later revision must, and says it well. */
+function isEnvelope(meta: Record<string, unknown>): boolean {
+  const { progressToken } = meta;
+  const capabilities = meta[metaKeys.clientCapabilities];
+  const info = meta[metaKeys.clientInfo];
+  const logLevel = meta[metaKeys.logLevel];
+  return (
+    meta[metaKeys.protocolVersion] === modernRevision &&
+    isObject(capabilities) &&
+    Object.values(capabilities).every(isObject) &&
+    (info === undefined || (isObject(info) && typeof info.name === "string" && typeof info.version === "string")) &&
+    (logLevel === undefined || isLogLevel(logLevel)) &&
+    (progressToken === undefined || typeof progressToken === "string" || Number.isInteger(progressToken))
+  );
 }
 
 function header(value: string | string[] | undefined): string | undefined {

@@ -23,8 +23,13 @@ export class McpResponse {
     this.#response = response;
     this.#timer = setInterval(() => this.#write(": keepalive\n\n"), keepAliveMs);
     this.#timer.unref();
-    response.once("close", () => this.#stop());
+    response.once("close", () => clearInterval(this.#timer));
     if (stream) this.#open();
+  }
+
+  /** Whether everything has been said. */
+  get done(): boolean {
+    return this.#ended;
   }
 
   /** Whether the client can still hear. */

@@ -2,7 +2,7 @@
 import { CoreError } from "@fed/core";
 import { failureOf, isObject, type RpcFailure, type RpcRequest, rpcCodes } from "../mcp/json-rpc.js";
 import { agentFacts, metaKeys, modernRevision, stampFacts } from "../mcp/meta.js";
-import type { Exchange } from "./legacy-requests.js";
+import type { Exchange } from "./exchange.js";
 import { McpResponse } from "./mcp-response.js";
 
 /** Which member of the params `Mcp-Name` repeats. */
@@ -28,9 +28,9 @@ export async function serveModern(
   if (refusal) return reply.fail(id, refusal, 400);
   const controller = new AbortController();
   // Closing the response's stream is how a client cancels.
-  exchange.response.once("close", () =>
-    controller.abort(new CoreError({ code: "ABORTED", message: "The agent is gone." })),
-  );
+  exchange.response.once("close", () => {
+    if (!reply.done) controller.abort(new CoreError({ code: "ABORTED", message: "The agent is gone." }));
+  });
   const facts = agentFacts(params);
   const progressToken = isObject(params._meta) ? params._meta.progressToken : undefined;
   try {

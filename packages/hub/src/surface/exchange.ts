@@ -1,0 +1,16 @@
+/** One HTTP exchange with an MCP endpoint. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Operator } from "../operators/operator.js";
+import type { McpService } from "./mcp-service.js";
+
+/** See the module header. */
+export interface Exchange {
+  readonly service: McpService;
+  /** Names the endpoint: its path. */
+  readonly endpoint: string;
+  readonly operator: Operator;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** Reads the request, if there is room for one more of the operator's. */
+  admit<T>(read: () => Promise<T>): Promise<T>;
+}
