@@ -116,7 +116,7 @@ describe("an access token of the authorization server", () => {
     }
   });
 
-  it.for([
+  const bad: readonly (readonly [why: string, make: () => Promise<string> | string])[] = [
     ["has expired", () => tokenOf({ exp: nowSeconds - 60 })],
     ["never expires", () => tokenOf({ exp: undefined })],
     ["is not yet good", () => tokenOf({ nbf: nowSeconds + 600 })],
@@ -154,7 +154,8 @@ describe("an access token of the authorization server", () => {
     ],
     ["is none", async () => "a.b.c"],
     ["is nothing", async () => "."],
-  ] as const)("that %s is refused", async ([, make]) => {
+  ];
+  it.for(bad)("that %s is refused", async ([, make]) => {
     await expectCode(open().verify(await make(), "/mcp"), "UNAUTHENTICATED");
   });
 

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { request } from "node:http";
 import { connect } from "node:net";
+import { text } from "node:stream/consumers";
 import { randomBytes } from "@fed/core";
 import { expectCode } from "@fed/core/testing";
 import fc from "fast-check";
@@ -169,7 +170,7 @@ describe("the HTTP port", () => {
     const raw = async (lines: string[]) => {
       const socket = connect(Number(new URL(hub.url!).port), "127.0.0.1");
       socket.end(`${lines.join("\r\n")}\r\n\r\n`);
-      return Buffer.concat(await Array.fromAsync(socket as AsyncIterable<Buffer>)).toString();
+      return text(socket);
     };
     const path = "/.well-known/oauth-protected-resource/mcp";
     const absolute = await raw([`GET http://evil.example${path} HTTP/1.1`, `Host: ${host}`, "Connection: close"]);

@@ -2,7 +2,7 @@ import { encodeBase32, randomBytes, type Store, StoreError } from "@fed/core";
 import { createMemoryStore } from "@fed/core/memory";
 import { createTestClock, expectCode, type TestClock } from "@fed/core/testing";
 import { beforeEach, describe, expect, it } from "vitest";
-import { HubError } from "../src/index.js";
+import { HubError, type IssuedToken } from "../src/index.js";
 import { type OperatorTokens, openOperatorTokens, tokenLimits } from "../src/operators/tokens.js";
 
 const hubId = encodeBase32(randomBytes(16));
@@ -337,7 +337,7 @@ describe("revoking", () => {
 describe("a hub full of tokens", () => {
   it("makes room from those that have ended, and refuses when there are none", async () => {
     const first = await root();
-    const made = [];
+    const made: IssuedToken[] = [];
     for (let i = 1; i < tokenLimits.tokens; i++) made.push(await root());
     await expectCode(root(), "AGENT_TOKEN_LIMIT");
     tokens.authenticate(first.token);
