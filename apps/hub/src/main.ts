@@ -2,9 +2,11 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
+import { addApprovalCommands } from "./commands/approvals.js";
 import { addAppCommands } from "./commands/apps.js";
 import { addAuditCommands } from "./commands/audit.js";
 import { addClusterCommands } from "./commands/cluster.js";
+import { addConsentCommands } from "./commands/consent.js";
 import { addDoctorCommand } from "./commands/doctor.js";
 import { addHubCommands } from "./commands/hub.js";
 import { addMcpCommand } from "./commands/mcp.js";
@@ -41,6 +43,8 @@ export async function main(args: readonly string[]): Promise<number> {
   addClusterCommands(program, globals);
   addAppCommands(program, globals);
   addSharingCommands(program, globals);
+  addConsentCommands(program, globals);
+  addApprovalCommands(program, globals);
   addRevocationCommands(program, globals);
   addTokenCommands(program, globals);
   addAuditCommands(program, globals);

@@ -46,7 +46,7 @@ export interface HubOptions {
   readonly relays?: readonly string[] | false;
   /** Accept access tokens of this authorization server beside the hub's own; default none. */
   readonly oauth?: OauthOptions;
-  /** How long a call that waits for this hub's operator waits; default 120 000 ms. */
+  /** How long a call that waits for this hub's operator waits: 1 ms to 1 h; default 120 000 ms. */
   readonly approvalTimeoutMs?: number;
   readonly limits?: {
     /** Requests of one operator to the HTTP port, all its tokens together. Default 5000 a second, 20 000 at once. */

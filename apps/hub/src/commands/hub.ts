@@ -6,7 +6,7 @@ import type { HubOptions } from "@fed/hub";
 import { type Command, Option } from "commander";
 import { whenUnlocked } from "../hub-client.js";
 import type { Globals } from "../main.js";
-import { CliError, parseListen, print } from "../output.js";
+import { CliError, parseDuration, parseListen, print } from "../output.js";
 import { untilStopped } from "../until-stopped.js";
 
 interface UpOptions {
@@ -16,6 +16,7 @@ interface UpOptions {
   readonly peer: readonly string[];
   readonly discovery: boolean;
   readonly relay: readonly string[];
+  readonly approvalTimeout: string;
   readonly logLevel: string;
 }
 
@@ -53,6 +54,7 @@ export function addHubCommands(program: Command, globals: () => Globals): void {
     .option("--peer <host:port>", "a LAN address to try where multicast does not reach", collectPeer, [])
     .option("--no-discovery", "neither announce nor look for hubs by multicast")
     .option("--relay <url>", "federate over this relay; default those the cluster names", collectRelay, [])
+    .option("--approval-timeout <duration>", "how long a call waits for the operator's approval", "2m")
     .addOption(
       new Option("--log-level <level>", "what is logged, on stderr")
         .choices(["debug", "info", "warn", "error", "silent"])
@@ -60,8 +62,8 @@ export function addHubCommands(program: Command, globals: () => Globals): void {
     )
     .action(async (options: UpOptions) => {
       const { dir, json } = globals();
-      const [{ createHub }, { pino }] = await Promise.all([import("@fed/hub"), import("pino")]);
-      const logger = pino({ level: options.logLevel }, pino.destination({ dest: 2, sync: true }));
+      const [{ createHub }, { createLogger }] = await Promise.all([import("@fed/hub"), import("../logger.js")]);
+      const logger = createLogger(options.logLevel);
       const hubOptions: HubOptions = {
         dir,
         mcpConfig: options.mcpConfig,
@@ -75,6 +77,7 @@ export function addHubCommands(program: Command, globals: () => Globals): void {
                 discovery: options.discovery,
               },
         relays: options.relay.length > 0 ? options.relay : undefined,
+        approvalTimeoutMs: parseDuration(options.approvalTimeout),
         log: logger,
       };
       const hub = await whenUnlocked(dir, () => createHub(hubOptions));

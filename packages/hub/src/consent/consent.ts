@@ -2,6 +2,7 @@
 import type { Clock, HubId, Store } from "@fed/core";
 import type { Caller, Consent as ConsentPort, LocalApps } from "@fed/router";
 import type { AuditTrail } from "../audit-trail.js";
+import { HubError } from "../errors.js";
 import { ApprovalDesk, type Approvals } from "./approvals.js";
 import { type DefinedApps, Guard, type RatedTool } from "./guard.js";
 import { openToolRuleBook, type ToolRuleBook } from "./tool-rule-book.js";
@@ -15,7 +16,7 @@ export interface ConsentOptions {
   readonly store: Store;
   readonly audit: AuditTrail;
   readonly clock: Clock;
-  /** How long a call waits for an answer; default 120 000. */
+  /** How long a call waits for an answer; 1 ms to 1 h; default 120 000. */
   readonly timeoutMs: number | undefined;
   readonly nameOfHub: (hubId: HubId) => string | undefined;
 }
@@ -32,10 +33,19 @@ export interface Consent {
 }
 
 const defaultTimeoutMs = 120_000;
+/** Agents' calls last no longer. */
+const maxTimeoutMs = 3_600_000;
 
-/** Loads the owner's rules. */
+/** Loads the owner's rules. @throws {HubError} REQUEST_INVALID for a timeout that is none. */
 export async function openConsent(options: ConsentOptions): Promise<Consent> {
   const { apps, name, store, audit, clock, nameOfHub, timeoutMs = defaultTimeoutMs } = options;
+  if (!(timeoutMs >= 1 && timeoutMs <= maxTimeoutMs)) {
+    throw new HubError({
+      code: "REQUEST_INVALID",
+      message: `A call waits for approval for 1 to ${maxTimeoutMs} ms, not ${timeoutMs}.`,
+      hint: "Two minutes are usual: `fed up --approval-timeout 2m`.",
+    });
+  }
   const rules = await openToolRuleBook(store, () => audit.note({ type: "tool-rules.changed" }));
   const guard = new Guard({ apps, rules, clock });
   const approvals = new ApprovalDesk({
