@@ -58,12 +58,17 @@ export class Directory {
     return this.#members.get(hubId) ?? hubId;
   }
 
-  /** Everybody but this hub, by name. */
-  peers(): PeerStatus[] {
+  /** Everybody but this hub. */
+  hubs(): { readonly hubId: HubId; readonly name: string }[] {
     const names = new Map(this.#paths.peers().map(({ hubId, name }) => [hubId, name]));
     for (const [hubId, name] of this.#members) names.set(hubId, name);
-    return [...names]
-      .map(([hubId, name]) => {
+    return [...names].map(([hubId, name]) => ({ hubId, name }));
+  }
+
+  /** The same, by name, with how they are reached. */
+  peers(): PeerStatus[] {
+    return this.hubs()
+      .map(({ hubId, name }) => {
         const best = this.#paths.best(hubId);
         return {
           hubId,

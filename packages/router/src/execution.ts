@@ -271,11 +271,15 @@ export class Execution {
     const { tools } = result as { readonly tools?: unknown };
     if (!Array.isArray(tools)) return result;
     const shown = tools.filter(
-      (tool) =>
-        typeof tool?.name === "string" &&
-        this.decide({ action: "list", app: request.app, ...this.#toolFacts(request.app, tool.name), caller }).allow,
+      (tool) => typeof tool?.name === "string" && this.shownTool(request.app, tool.name, caller),
     );
     return shown.length === tools.length ? result : { ...result, tools: shown };
+  }
+
+  /** What is said of a tool beside its name to `caller`; undefined when it is not for the caller. */
+  shownTool(app: string, tool: string, caller: Caller): Pick<SharingRequest, "risk"> | undefined {
+    const facts = this.#toolFacts(app, tool);
+    return this.decide({ action: "list", app, ...facts, caller }).allow ? facts : undefined;
   }
 
   #toolFacts(app: string, tool: string): Pick<SharingRequest, "tool" | "risk"> {

@@ -1,11 +1,14 @@
 export type { LargerRevocationListener } from "./call.js";
 export type { CallOptions, CallTarget } from "./call-target.js";
-export type { CatalogueEntry, ListOptions } from "./catalogue.js";
+export type { AppPage, CatalogueEntry, HubsSeen, PageOptions, Place, ShowOptions } from "./catalogue-page.js";
+export type { SearchHit, SearchOptions, SearchPage } from "./catalogue-search.js";
 export type { PeerStatus } from "./directory.js";
 export { detailsOf, type ErrorDetails, RemoteError, RouterError, type RouterErrorCode } from "./errors.js";
 export { InFlight } from "./in-flight.js";
 export { limits } from "./limits.js";
 export type { ListenerStatus } from "./listeners.js";
+export type { ListedApp, ToolSummary } from "./listing.js";
+export { toolHash } from "./own-listing.js";
 export type { PathStatus } from "./path-status.js";
 export type { SessionOpener } from "./peer-paths.js";
 export type {
@@ -34,6 +37,7 @@ export type {
   SharingDecision,
   SharingPolicy,
   SharingRequest,
+  ToolDefinition,
 } from "./ports.js";
 export { type Rate, RateLimit } from "./rate-limit.js";
 export { actionOf } from "./request-facts.js";

@@ -26,10 +26,36 @@ export const limits = {
   listApps: 512,
   titleChars: 256,
   descriptionChars: 2048,
+  /** Tools listed of one app; the texts of each. */
+  listTools: 256,
+  toolNameChars: 256,
+  toolDescriptionChars: 512,
+  /** When a listing returns with what is known. A hub that took longer the last time is not waited for. */
+  listDeadlineMs: 1_000,
   /** How long a hub may take to answer a question that others stopped waiting for. */
   listTimeoutMs: 10_000,
-  /** Remembered listings, one per hub and authority. */
-  listings: 512,
+  /** After that a listing is asked for again while the known one is still shown. */
+  listFreshMs: 30_000,
+  /** After that it counts as stale, and whoever lists waits for a new one. */
+  listStaleMs: 60_000,
+  /** Questions sent in one turn of the event loop: each is signed. */
+  listQuestions: 32,
+  /** Questions to one hub on one authority, however often it says that something changed. */
+  listRate: { perSecond: 1, burst: 4 },
+  /** A listing that somebody looked at within this time is asked for again as soon as its hub says that it changed. */
+  listWatchedMs: 60_000,
+  /** Remembered listings, one per hub and authority; bytes of their JSON. */
+  listings: 8192,
+  listingBytes: 64 * 1024 * 1024,
+  /** Peers hear of changes here at most this often; what changes within the delay is told at once. */
+  announceEveryMs: 1_000,
+  announceDelayMs: 50,
+  /** Entries of one page, of a list and of a search. */
+  pageApps: { default: 100, most: 1000 },
+  pageHits: { default: 50, most: 200 },
+  cursorChars: 1024,
+  queryChars: 256,
+  queryWords: 16,
   /** Idempotency: entries per operator, per home hub and in all, bytes of results, life after the outcome. */
   outcomesPerOperator: 256,
   outcomesPerHub: 1024,

@@ -62,7 +62,8 @@ export interface RevocationChecker {
 }
 
 /** What a tool can do to the world, as the hub that owns it rates it. */
-export type Risk = "read" | "write" | "execute";
+export type Risk = (typeof risks)[number];
+export const risks = ["read", "write", "execute"] as const;
 
 /** What a policy is asked. */
 export interface SharingRequest {
@@ -196,8 +197,19 @@ export interface AppContext {
   notify(notification: Notification): void;
 }
 
+/** A tool as `tools/list` of its app defines it; beyond the name nothing is promised. */
+export interface ToolDefinition {
+  readonly name: string;
+  readonly [member: string]: unknown;
+}
+
 export interface LocalApps {
   list(): readonly LocalApp[];
+  /**
+   * The tools an app was last known to have, without starting it; undefined when they are not known. Definitions that have
+   * not changed are the same objects: what is made of them is remembered.
+   */
+  tools?(app: string): readonly ToolDefinition[] | undefined;
   /**
    * The MCP result. A result with `isError` is a result.
    * @throws {FedError} APP_UNKNOWN when there is no such app, else the app's own error.

@@ -27,14 +27,26 @@ export class RateLimit {
 
   /** Takes one. @throws {RouterError} RATE_LIMITED, with `retryAfterMs` in its details, above the rate of `key`. */
   take(key: string): void {
+    const overMs = this.#take(key);
+    if (overMs > 0) throw rateLimited(Math.ceil(overMs));
+  }
+
+  /** Takes one if the rate of `key` allows it, and says whether it did. */
+  tryTake(key: string): boolean {
+    return this.#take(key) === 0;
+  }
+
+  /** Takes one, or returns how many milliseconds that would be too early. */
+  #take(key: string): number {
     const nowMs = this.#clock.monotonicMs();
     const fullAtMs = Math.max(this.#fullAtMs.get(key) ?? 0, nowMs) + this.#intervalMs;
     // A millionth of a millisecond: sums of intervals are not exact.
     const overMs = fullAtMs - nowMs - this.#burstMs;
-    if (overMs > 1e-6) throw rateLimited(Math.ceil(overMs));
+    if (overMs > 1e-6) return overMs;
     this.#fullAtMs.delete(key);
     if (this.#fullAtMs.size >= maxKeys) this.#makeRoom(nowMs);
     this.#fullAtMs.set(key, fullAtMs);
+    return 0;
   }
 
   #makeRoom(nowMs: number): void {

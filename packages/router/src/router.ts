@@ -10,9 +10,12 @@ import {
   type Transport,
   throwIfAborted,
 } from "@fed/core";
+import { Announcer } from "./announcer.js";
 import { Client, type LargerRevocationListener } from "./call.js";
 import { bodyOf, type CallOptions, type CallTarget, checkTarget } from "./call-target.js";
-import { Catalogue, type CatalogueEntry, type ListOptions } from "./catalogue.js";
+import { Catalogue } from "./catalogue.js";
+import type { AppPage, CatalogueEntry, PageOptions, Place, ShowOptions } from "./catalogue-page.js";
+import type { SearchOptions, SearchPage } from "./catalogue-search.js";
 import { createDeadline, type Deadline, unlessAborted } from "./deadline.js";
 import { Directory, type PeerStatus } from "./directory.js";
 import { RouterError } from "./errors.js";
@@ -20,6 +23,8 @@ import { Execution } from "./execution.js";
 import { limits } from "./limits.js";
 import type { Link } from "./link.js";
 import type { ListenerStatus } from "./listeners.js";
+import type { ListedApp, ToolSummary } from "./listing.js";
+import { OwnListing } from "./own-listing.js";
 import type { PathStatus } from "./path-status.js";
 import { PeerPaths, type SessionOpener } from "./peer-paths.js";
 import type {
@@ -60,7 +65,9 @@ export interface RouterOptions extends PeerEvents {
   readonly audit: AuditSink;
   readonly apps: LocalApps;
   readonly authorizePeer?: PeerAuthorizer;
-  /** Streams beside `call`, `list` and `probe`, by the `k` of their header. */
+  /** Another hub showed an operator of this one something that is not remembered of it yet. */
+  onListing?(hubId: HubId, apps: readonly ListedApp[]): void;
+  /** Streams beside those of calls and listings, by the `k` of their header. */
   readonly protocols?: { readonly [kind: string]: StreamProtocol };
   readonly onLargerRevocationSize?: LargerRevocationListener;
   /** Somebody without a leaf connected, to join. Absent: guests are refused at the handshake. */
@@ -92,7 +99,21 @@ export interface Router extends AsyncDisposable {
   /** The hub that a call of `target` would go to. @throws {RouterError} HUB_UNKNOWN, APP_UNKNOWN, APP_AMBIGUOUS. */
   locate(target: Pick<CallTarget, "hub" | "app">, options: LocateOptions): Promise<HubId>;
   /** Every app the caller may call something of, known by the deadline. Rejects for a revoked caller. */
-  list(caller: Caller, options?: ListOptions): Promise<CatalogueEntry[]>;
+  list(caller: Caller, options?: ShowOptions): Promise<CatalogueEntry[]>;
+  /**
+   * One page of the same list, or of what one hub (id or name) has of it.
+   * @throws {RouterError} HUB_UNKNOWN; REQUEST_MALFORMED for a cursor or a limit that is none.
+   */
+  page(caller: Caller, options?: PageOptions & { readonly hub?: string | undefined }): Promise<AppPage>;
+  /**
+   * Apps and tools that have all the words of `query`, best first, in what hubs have shown; none is asked for it.
+   * @throws {RouterError} REQUEST_MALFORMED unless there are 1 to 16 words of at most 256 characters together.
+   */
+  search(caller: Caller, query: string, options?: SearchOptions): Promise<SearchPage>;
+  /** What another hub last told `caller` about a tool; undefined when nothing. */
+  tool(caller: Caller, place: Required<Place>): ToolSummary | undefined;
+  /** What this hub shows has changed: its apps, their status or tools, or the policy. Peers that look at it are told. */
+  announce(): void;
   /** Replaces the members of the cluster; lifts the cut of those it names, cuts off those it names no more. */
   setMembers(members: readonly Member[]): void;
   /** Destroys all sessions of a hub at once, cancels its calls, forgets its apps, and refuses it until members change. */
@@ -123,6 +144,7 @@ class HubRouter implements Router {
   readonly #server: Server;
   readonly #client: Client;
   readonly #catalogue: Catalogue;
+  readonly #announcer: Announcer;
   readonly #directory: Directory;
   /** Calls this hub's operators have under way. */
   readonly #calls = new Map<Deadline, Caller>();
@@ -137,7 +159,15 @@ class HubRouter implements Router {
       transports,
       openSession,
       authorizePeer,
-      events: options,
+      events: {
+        onPeerUp: (peer) => {
+          // What it said while it was out of reach is lost.
+          this.#catalogue.changed(peer.hubId);
+          this.#announcer.reached(peer.hubId);
+          options.onPeerUp?.(peer);
+        },
+        onPeerDown: options.onPeerDown?.bind(options),
+      },
       clock,
       random: options.random ?? Math.random,
       onStream: (link, stream) => this.#dispatch(link, stream),
@@ -146,14 +176,18 @@ class HubRouter implements Router {
     });
     this.#directory = new Directory(self, this.#paths);
     this.#execution = new Execution({ ...options, clock });
+    const own = new OwnListing({ apps, execution: this.#execution, digest });
+    this.#announcer = new Announcer({ clock, session: (hubId) => this.session(hubId) });
     this.#server = new Server({
       execution: this.#execution,
       verifier,
       revocation,
-      apps,
+      own,
       digest,
       clock,
       rate: options.peerRate ?? limits.peerRate,
+      onListed: (hubId) => this.#announcer.listed(hubId),
+      onChanged: (hubId) => this.#catalogue.changed(hubId),
     });
     this.#client = new Client({
       paths: this.#paths,
@@ -168,8 +202,10 @@ class HubRouter implements Router {
       paths: this.#paths,
       client: this.#client,
       clock,
-      local: (caller) => this.#server.listed(caller),
-      hubs: () => this.#directory.peers(),
+      digest,
+      local: (caller) => own.of(caller),
+      hubs: () => this.#directory.hubs(),
+      onListing: options.onListing?.bind(options),
     });
   }
 
@@ -180,6 +216,7 @@ class HubRouter implements Router {
   async close(): Promise<void> {
     const error = new RouterError({ code: "ROUTER_CLOSED", message: "The router is closed." });
     for (const deadline of this.#calls.keys()) deadline.cancel(error);
+    this.#announcer.close();
     await this.#paths.close();
   }
 
@@ -208,23 +245,46 @@ class HubRouter implements Router {
     }
   }
 
-  async list(caller: Caller, options?: ListOptions): Promise<CatalogueEntry[]> {
+  async list(caller: Caller, options?: ShowOptions): Promise<CatalogueEntry[]> {
     this.#options.revocation.assertCaller(caller, undefined);
     return this.#catalogue.list(caller, options);
+  }
+
+  async page(caller: Caller, { hub, ...options }: PageOptions & { readonly hub?: string } = {}): Promise<AppPage> {
+    this.#options.revocation.assertCaller(caller, undefined);
+    return this.#catalogue.page(caller, hub === undefined ? undefined : this.#directory.resolve(hub), options);
+  }
+
+  async search(caller: Caller, query: string, options: SearchOptions = {}): Promise<SearchPage> {
+    this.#options.revocation.assertCaller(caller, undefined);
+    return this.#catalogue.search(caller, query, options);
+  }
+
+  tool(caller: Caller, { hub, app, tool }: Required<Place>): ToolSummary | undefined {
+    return this.#catalogue.tool(caller, hub, app, tool);
+  }
+
+  announce(): void {
+    this.#announcer.changed();
   }
 
   setMembers(members: readonly Member[]): void {
     this.#directory.setMembers(members);
     for (const [hubId, error] of this.#paths.setMembers(members)) {
       this.#execution.cutHub(hubId, error);
-      this.#catalogue.purgeHub(hubId);
+      this.#forget(hubId);
     }
   }
 
   cut(hubId: HubId, error: FedError): void {
     this.#paths.cut(hubId, error);
     this.#execution.cutHub(hubId, error);
+    this.#forget(hubId);
+  }
+
+  #forget(hubId: HubId): void {
     this.#catalogue.purgeHub(hubId);
+    this.#announcer.forget(hubId);
   }
 
   cutOperator(operator: string, error: FedError): void {
@@ -340,6 +400,9 @@ class HubRouter implements Router {
         return;
       case "list":
         void this.#server.list(link, stream, header);
+        return;
+      case "changed":
+        this.#server.changed(link, stream);
         return;
       case "probe":
         void this.#server.probe(stream);

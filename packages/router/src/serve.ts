@@ -1,20 +1,12 @@
-/** The owner's side of `call`, `list` and `probe` streams. */
-import { type Clock, type FedError, type Stream, toFedError } from "@fed/core";
+/** The owner's side of `call`, `listen`, `list`, `changed` and `probe` streams. */
+import { type Clock, type FedError, type HubId, type Stream, toFedError } from "@fed/core";
 import { RouterError } from "./errors.js";
 import type { Execution } from "./execution.js";
 import { InFlight } from "./in-flight.js";
 import { limits } from "./limits.js";
 import type { Link } from "./link.js";
-import type {
-  Caller,
-  Digest,
-  Envelope,
-  EnvelopeVerifier,
-  LocalApp,
-  LocalApps,
-  Notification,
-  RevocationChecker,
-} from "./ports.js";
+import type { OwnListing } from "./own-listing.js";
+import type { Caller, Digest, Envelope, EnvelopeVerifier, Notification, RevocationChecker } from "./ports.js";
 import { type Rate, RateLimit } from "./rate-limit.js";
 import {
   type CallHeader,
@@ -35,11 +27,15 @@ export interface ServePorts {
   readonly execution: Execution;
   readonly verifier: EnvelopeVerifier;
   readonly revocation: RevocationChecker;
-  readonly apps: LocalApps;
+  readonly own: OwnListing;
   readonly digest: Digest;
   readonly clock: Clock;
   /** Of each peer. */
   readonly rate: Rate;
+  /** A peer is about to be shown what there is. */
+  onListed(hubId: HubId): void;
+  /** A peer says that what it shows has changed. */
+  onChanged(hubId: HubId): void;
 }
 
 /** What a peer resets a call with when its caller has given up; anything else means the session was lost. */
@@ -83,23 +79,17 @@ export class Server {
       const bodyDigest = requestDigest(this.#ports.digest, "list", "", undefined, noBytes);
       const caller = this.#identify(link, envelope, bodyDigest);
       this.#ports.revocation.assertCaller(caller, link.peer);
-      return encodeResult({ apps: this.listed(caller) }, this.#ports.revocation.size, limits.listBytes);
+      this.#ports.onListed(link.peer.hubId);
+      return encodeResult({ apps: this.#ports.own.of(caller) }, this.#ports.revocation.size, limits.listBytes);
     });
   }
 
-  /** This hub's apps that `caller` may call something of. */
-  listed(caller: Caller): Pick<LocalApp, "app" | "title" | "description" | "status">[] {
-    const { apps, execution } = this.#ports;
-    return apps
-      .list()
-      .filter(({ app }) => execution.decide({ action: "list", app, caller }).allow)
-      .slice(0, limits.listApps)
-      .map(({ app, title, description, status }) => ({
-        app,
-        ...(title === undefined ? {} : { title: title.slice(0, limits.titleChars) }),
-        ...(description === undefined ? {} : { description: description.slice(0, limits.descriptionChars) }),
-        status,
-      }));
+  /** Takes the word of a peer that what it shows has changed. */
+  changed(link: Link, stream: Stream): void {
+    this.#rate.take(link.peer.hubId);
+    stream.end();
+    stream.receive().catch(() => {});
+    this.#ports.onChanged(link.peer.hubId);
   }
 
   /** Sends a probe back as it came. Never rejects. */

@@ -1,6 +1,7 @@
 import { encodeUtf8 } from "@fed/core";
 import { expectCode } from "@fed/core/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { limits } from "../src/index.js";
 import { createFleet, type Fleet, type Hub, TestError } from "./fleet.js";
 
 let fleet: Fleet;
@@ -61,6 +62,7 @@ describe("list", () => {
   it("returns by the deadline when one hub is silent, with its last known apps marked stale", async () => {
     const [a, b, c] = await threeHubs();
     await a.router.list(a.caller);
+    await fleet.clock.advance(limits.listStaleMs);
     const heal = fleet.lan.cut(a.identity.hubId, b.identity.hubId);
     const startMs = fleet.clock.monotonicMs();
     let entries: readonly string[] | undefined;
@@ -74,9 +76,9 @@ describe("list", () => {
       "beta/notes-beta lan ready stale",
       "gamma/notes-gamma lan ready",
     ]);
-    heal();
     b.apps.set("fresh", () => "ok");
     b.shared.add("fresh");
+    heal();
     await fleet.clock.advance(100);
     expect(short(await a.router.list(a.caller))).toContain("beta/fresh lan ready");
     await c.router.close();
@@ -118,6 +120,7 @@ describe("list", () => {
     const [a, b] = await threeHubs();
     await a.router.list(a.caller);
     b.revoked.add("op@alpha");
+    await fleet.clock.advance(limits.listStaleMs);
     expect(short(await a.router.list(a.caller)).join()).not.toContain("beta");
   });
 
@@ -157,6 +160,9 @@ describe("list", () => {
       },
     });
     await fleet.until(() => a.events.includes("up rogue"));
-    while (answers.length > 0) expect(await a.router.list(a.caller)).toEqual([]);
+    while (answers.length > 0) {
+      expect(await a.router.list(a.caller)).toEqual([]);
+      await fleet.clock.advance(1000);
+    }
   });
 });
