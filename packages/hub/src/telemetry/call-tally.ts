@@ -5,6 +5,8 @@ import { LatencyHistogram } from "./latency-histogram.js";
 const maxCodes = 128;
 /** Of all that this hub had since it began; it has at most 256 at once. */
 const maxApps = 1024;
+/** Of one family. */
+const maxSeries = 4096;
 const other = "other";
 
 const methods: ReadonlySet<string> = new Set([
@@ -130,5 +132,5 @@ function ruleKind(rule: string): string {
 function add(counts: Map<string, Counted>, key: string, labels: () => Counted["labels"], count = 1): void {
   const known = counts.get(key);
   if (known) known.count += count;
-  else counts.set(key, { labels: labels(), count });
+  else if (counts.size < maxSeries) counts.set(key, { labels: labels(), count });
 }
