@@ -1,5 +1,5 @@
 /** `${NAME}` and `${NAME:-default}` in an app's entry, from the hub's own environment, as MCP clients read them. */
-import { getDefaultEnvironment } from "@modelcontextprotocol/client/stdio";
+import { inheritedEnvironment } from "./inherited-environment.js";
 
 /** What {@link expandVariables} made. */
 export interface Expanded {
@@ -20,7 +20,7 @@ export function expandVariables(
 ): Expanded {
   const missing: { name: string; where: string }[] = [];
   const used = new Set<string>();
-  const inherited = getDefaultEnvironment();
+  const inherited = inheritedEnvironment();
   const expand = (part: unknown, at: string): unknown => {
     if (typeof part === "string") {
       return part.replace(variable, (_whole, name: string, fallback: string | undefined) => {

@@ -10,11 +10,17 @@ import {
   type TransportSendOptions,
 } from "@modelcontextprotocol/client";
 import { isObject, type RequestId, rpcCodes } from "../mcp/json-rpc.js";
-import type { HttpAccess } from "./http-access.js";
+import type { HttpAppConfig } from "./app-config.js";
+import { type HttpAccess, httpAccess } from "./http-access.js";
 import type { Related } from "./rpc-peer.js";
 
+/** A transport to `app`, with the access its configuration gives. */
+export function connectHttp(app: string, config: HttpAppConfig): Transport {
+  return new HttpTransport(httpAccess(app, config));
+}
+
 /** See the module header. */
-export class HttpTransport implements Transport {
+class HttpTransport implements Transport {
   readonly hasPerRequestStream = true;
   onclose?: () => void;
   onerror?: (error: Error) => void;

@@ -7,9 +7,6 @@ import type { AppLog } from "./app-log.js";
 import { concealment } from "./app-secrets.js";
 import { connectApp, type Era } from "./connect-app.js";
 import type { GroupLedger } from "./group-ledger.js";
-import { httpAccess } from "./http-access.js";
-import { HttpTransport } from "./http-transport.js";
-import { connectInProcess } from "./in-process.js";
 import { StdioTransport } from "./stdio-transport.js";
 
 /** An app that runs. */
@@ -40,8 +37,9 @@ export interface OpenOptions {
 export async function openApp({ name, config, clock, log, ledger, era, signal }: OpenOptions): Promise<RunningApp> {
   let process: StdioTransport | undefined;
   const open = async () => {
-    if ("server" in config) return connectInProcess(config.server);
-    if ("url" in config) return new HttpTransport(httpAccess(name, config));
+    // The SDK takes memory and time to load, and a hub whose apps are all commands needs none of it.
+    if ("server" in config) return (await import("./in-process.js")).connectInProcess(config.server);
+    if ("url" in config) return (await import("./http-transport.js")).connectHttp(name, config);
     // Two processes of one app at a time could be in each other's way.
     await process?.gone;
     process = new StdioTransport({ app: name, config, log, ledger });

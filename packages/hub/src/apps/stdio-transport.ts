@@ -7,12 +7,12 @@ import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { statSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import type { JSONRPCMessage, Transport } from "@modelcontextprotocol/client";
-import { getDefaultEnvironment } from "@modelcontextprotocol/client/stdio";
 import { HubError } from "../errors.js";
 import { isObject, rpcCodes } from "../mcp/json-rpc.js";
 import type { StdioAppConfig } from "./app-config.js";
 import type { AppLog } from "./app-log.js";
 import type { GroupLedger } from "./group-ledger.js";
+import { inheritedEnvironment } from "./inherited-environment.js";
 import { MessageLines } from "./message-lines.js";
 import { endGroup, hasGroups, isGroupAlive } from "./process-group.js";
 import { maxMessageBytes, tooLarge } from "./result-bound.js";
@@ -75,7 +75,7 @@ export class StdioTransport implements Transport {
     try {
       child = spawn(command, [...args], {
         cwd,
-        env: { ...getDefaultEnvironment(), ...env },
+        env: { ...inheritedEnvironment(), ...env },
         stdio: ["pipe", "pipe", "pipe"],
         detached: hasGroups,
         windowsHide: true,
