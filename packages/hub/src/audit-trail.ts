@@ -75,8 +75,13 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
     savedSeq = head.seq;
   }
 
+  /** Settled when everything appended so far is durable, or is known not to be. */
+  let appended: Promise<unknown> = Promise.resolve();
+
   async function append(record: object): Promise<void> {
-    await log.append(encodeUtf8(JSON.stringify(record)));
+    const done = log.append(encodeUtf8(JSON.stringify(record)));
+    appended = done.catch(onError);
+    await done;
   }
 
   const trail: AuditTrail = {
@@ -84,15 +89,19 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
     append,
     record: (event) => append({ atMs: clock.nowMs(), ...event }),
     note(event) {
-      trail.record(event).catch(onError);
+      trail.record(event).catch(() => {});
     },
     async tail(count) {
+      await appended;
       const from = Math.max(1, log.head().seq - count + 1);
       const entries: AuditEntry[] = [];
       for await (const { seq, bytes } of log.read({ from })) entries.push({ seq, record: readRecord(bytes) });
       return entries;
     },
-    verify: async () => verifyAuditLog({ store: segments, key, expectedHead: await readHead(store) }),
+    async verify() {
+      await appended;
+      return verifyAuditLog({ store: segments, key, expectedHead: await readHead(store) });
+    },
     close() {
       closing ??= (async () => {
         timer.cancel();

@@ -68,7 +68,7 @@ export class Execution {
 
   /**
    * The app's result.
-   * @throws {RouterError} SHARING_DENIED, AUDIT_UNAVAILABLE, IDEMPOTENCY_MISMATCH, BUSY, OUTCOME_UNKNOWN; the verifier's,
+   * @throws {RouterError} SHARING_DENIED, AUDIT_UNAVAILABLE, IDEMPOTENCY_MISMATCH, BUSY; the verifier's,
    * the revocation's, the consent's or the app's own error; the reason of the controller's signal.
    */
   async run(request: ExecutionRequest): Promise<unknown> {
@@ -238,8 +238,9 @@ export class Execution {
       error = appError(cause);
     }
     const outcome = error ? (controller.signal.aborted ? "cancelled" : "error") : outcomeOf(result);
-    try {
-      await this.#record({
+    // Behind its decision, in order; the answer does not wait for the disk, see docs/decisions/0006.
+    this.#ports.audit
+      .append({
         type: "call.outcome",
         atMs: this.#nowMs(),
         callId,
@@ -247,16 +248,8 @@ export class Execution {
         outcome,
         ...(error ? { code: error.code } : {}),
         durationMs: Math.round(this.#ports.clock.monotonicMs() - startedMs),
-      });
-    } catch (cause) {
-      // The effect stands, so this must not read like a refusal.
-      error = new RouterError({
-        code: "OUTCOME_UNKNOWN",
-        message: "The app ran, but its outcome could not be recorded and is withheld.",
-        hint: "Look whether it took effect before you repeat it; see the owning hub's audit log.",
-        cause,
-      });
-    }
+      })
+      .catch(() => {});
     if (error) {
       claim?.settle({ kind: "error", error });
       throw error;

@@ -120,7 +120,10 @@ export interface Consent {
 export type ConsentGiven = "once" | "session";
 
 export interface AuditSink {
-  /** Durable once resolved. A rejection refuses the call. */
+  /**
+   * Takes records in the order of the calls; durable once resolved. A call does not begin before its decision is, and a
+   * rejection refuses it. Nobody waits for an outcome: what becomes of a rejection then is the sink's matter.
+   */
   append(record: AuditRecord): Promise<void>;
 }
 
