@@ -33,7 +33,7 @@ export interface HubCall {
 export interface HubCallOptions {
   readonly operator: Operator;
   readonly signal?: AbortSignal;
-  /** Default 60 000 ms. */
+  /** Default 60 000 ms; whatever tells of progress, as a call that waits for approval does, begins it anew. */
   readonly deadlineMs?: number;
   /** The owner returns the first outcome to every repetition for 10 minutes. */
   readonly idempotencyKey?: string;

@@ -80,10 +80,8 @@ export async function createHub(options: HubOptions): Promise<Hub> {
 /** How long a call of an agent's may run; agents give up, or cancel, by themselves. */
 const agentDeadlineMs = 3_600_000;
 
-/** A program that calls in-process can be told of progress and asked nothing. */
-function factsOf({ onNotification }: HubCallOptions): AgentFacts {
-  return { capabilities: {}, clientInfo: undefined, logLevel: undefined, progress: onNotification !== undefined };
-}
+/** A program that calls in-process can be asked nothing. Progress renews its deadline, whether or not it listens. */
+const programFacts: AgentFacts = { capabilities: {}, clientInfo: undefined, logLevel: undefined, progress: true };
 
 interface Parts {
   readonly options: HubOptions;
@@ -151,7 +149,12 @@ class RunningHub implements Hub {
   /** Takes up everything that needs another part to be there first. */
   async open(): Promise<void> {
     const { options, directory, store, identity, audit, clock, log, opened } = this.#parts;
-    this.#policy = await openPolicyBook(store, () => audit.note({ type: "policy.changed" }));
+    const announce = () => this.#federation?.router.announce();
+    this.appHost.onChange(announce);
+    this.#policy = await openPolicyBook(store, () => {
+      announce();
+      return audit.note({ type: "policy.changed" });
+    });
     this.#membership = await openMembership({ identity, directory, store, clock });
     const nameOfHub = (hubId: HubId) => this.#nameOfHub(hubId);
     this.#consent = await openConsent({
@@ -221,7 +224,7 @@ class RunningHub implements Hub {
     },
     call: ({ hub, app, tool, arguments: args }, options) =>
       this.#request(
-        { hub, app, method: "tools/call", params: stampFacts({ name: tool, arguments: args ?? {} }, factsOf(options)) },
+        { hub, app, method: "tools/call", params: stampFacts({ name: tool, arguments: args ?? {} }, programFacts) },
         options,
       ),
     settled: () => this.appHost.settled(),
