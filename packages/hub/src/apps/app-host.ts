@@ -206,9 +206,9 @@ export function createAppHost(options: AppHostOptions): AppHost {
       return app && known.tool(name, app.fingerprint, tool);
     },
     learn: (name, _tool, context) => find(name).described(context.signal),
-    launch: (name) => find(name).launch(),
-    stop: (name) => find(name).stop(),
-    restart: (name) => find(name).restart(),
+    launch: async (name) => find(name).launch(),
+    stop: async (name) => find(name).stop(),
+    restart: async (name) => find(name).restart(),
     health: () =>
       [...apps.values()].map((app) => {
         const tools = toolsOf(app, known)?.length;
