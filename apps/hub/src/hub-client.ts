@@ -77,14 +77,19 @@ export async function request<T>(run: RunFile, method: string, path: string, bod
   } catch (cause) {
     throw hubGone(cause);
   }
-  const value = JSON.parse(text) as T & { code?: string; title?: string; hint?: string; retryable?: boolean };
-  if (response.ok) return value;
-  throw new FedError({
-    code: value.code ?? "INTERNAL",
-    message: value.title ?? response.statusText,
-    hint: value.hint,
-    retryable: value.retryable,
-  });
+  if (!response.ok) throw failureOf(response, text);
+  return JSON.parse(text) as T;
+}
+
+/** The error that the hub answered with. */
+export function failureOf(response: Response, text: string): FedError {
+  const { code, title, hint, retryable } = JSON.parse(text) as {
+    code?: string;
+    title?: string;
+    hint?: string;
+    retryable?: boolean;
+  };
+  return new FedError({ code: code ?? "INTERNAL", message: title ?? response.statusText, hint, retryable });
 }
 
 /** The error for a hub that went away while it was asked. */

@@ -13,6 +13,7 @@ import { addMcpCommand } from "./commands/mcp.js";
 import { addRelayCommand } from "./commands/relay.js";
 import { addRevocationCommands } from "./commands/revocation.js";
 import { addSharingCommands } from "./commands/sharing.js";
+import { addTapCommand } from "./commands/tap.js";
 import { addTokenCommands } from "./commands/token.js";
 import { CliError, reportError } from "./output.js";
 import { version } from "./version.js";
@@ -48,6 +49,7 @@ export async function main(args: readonly string[]): Promise<number> {
   addRevocationCommands(program, globals);
   addTokenCommands(program, globals);
   addAuditCommands(program, globals);
+  addTapCommand(program, globals);
   addDoctorCommand(program, globals);
   addRelayCommand(program, globals);
   try {

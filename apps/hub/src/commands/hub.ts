@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { HubOptions } from "@fed/hub";
 import { type Command, Option } from "commander";
 import { whenUnlocked } from "../hub-client.js";
+import type { LogFormat } from "../logger.js";
 import type { Globals } from "../main.js";
 import { CliError, parseDuration, parseListen, print } from "../output.js";
 import { untilStopped } from "../until-stopped.js";
@@ -17,7 +18,10 @@ interface UpOptions {
   readonly discovery: boolean;
   readonly relay: readonly string[];
   readonly approvalTimeout: string;
+  readonly metricsOpen: boolean;
+  readonly otlp?: string;
   readonly logLevel: string;
+  readonly logFormat: LogFormat;
 }
 
 /** Adds the commands. */
@@ -55,15 +59,27 @@ export function addHubCommands(program: Command, globals: () => Globals): void {
     .option("--no-discovery", "neither announce nor look for hubs by multicast")
     .option("--relay <url>", "federate over this relay; default those the cluster names", collectRelay, [])
     .option("--approval-timeout <duration>", "how long a call waits for the operator's approval", "2m")
+    .option("--metrics-open", "let /metrics be read without a token", false)
+    .addOption(
+      new Option("--otlp <url>", "send traces to this OpenTelemetry collector, by OTLP over HTTP")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT")
+        .argParser(collectorUrl),
+    )
     .addOption(
       new Option("--log-level <level>", "what is logged, on stderr")
         .choices(["debug", "info", "warn", "error", "silent"])
         .default("warn"),
     )
+    .addOption(new Option("--log-format <format>", "how it looks").choices(["json", "pretty"]).default("json"))
     .action(async (options: UpOptions) => {
       const { dir, json } = globals();
-      const [{ createHub }, { createLogger }] = await Promise.all([import("@fed/hub"), import("../logger.js")]);
-      const logger = createLogger(options.logLevel);
+      const [{ createHub }, { createLogger, hubLogger, logDestination }] = await Promise.all([
+        import("@fed/hub"),
+        import("../logger.js"),
+      ]);
+      const logger = createLogger(options.logLevel, await logDestination(options.logFormat));
+      const { otlp } = options;
+      const trace = otlp && (await import("../tracing.js")).prepareTracing(otlp, (message) => logger.warn(message));
       const hubOptions: HubOptions = {
         dir,
         mcpConfig: options.mcpConfig,
@@ -78,9 +94,11 @@ export function addHubCommands(program: Command, globals: () => Globals): void {
               },
         relays: options.relay.length > 0 ? options.relay : undefined,
         approvalTimeoutMs: parseDuration(options.approvalTimeout),
-        log: logger,
+        metrics: options.metricsOpen ? "open" : "token",
+        log: hubLogger(logger),
       };
       const hub = await whenUnlocked(dir, () => createHub(hubOptions));
+      const endTracing = trace ? trace(hub) : undefined;
       const stopped = untilStopped();
       print(json, { hubId: hub.hubId, name: hub.name, url: hub.url, mcp: `${hub.url}/mcp`, pid: process.pid }, (up) => [
         `Hub ${up.name} is up.`,
@@ -89,7 +107,17 @@ export function addHubCommands(program: Command, globals: () => Globals): void {
       ]);
       await stopped;
       await hub.close();
+      await endTracing?.();
     });
+}
+
+function collectorUrl(url: string): string {
+  if (/^https?:$/.test(URL.parse(url)?.protocol ?? "")) return url;
+  throw new CliError({
+    code: "USAGE",
+    message: `${url} is not the address of a collector.`,
+    hint: "For example http://127.0.0.1:4318.",
+  });
 }
 
 function collectPeer(address: string, before: readonly string[]): readonly string[] {
