@@ -27,13 +27,13 @@ export interface TracedHub {
  * Makes ready to trace, to the collector at `endpoint` (a base address, as in OTEL_EXPORTER_OTLP_ENDPOINT).
  * OTEL_EXPORTER_OTLP_HEADERS, OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME and OTEL_TRACES_SAMPLER
  * mean what they mean everywhere.
- * @returns what registers the tracer for this process; that returns what sends the last spans and ends it.
+ * @returns what registers the tracer for this process; that returns what ends it, and tells whether the last spans were sent.
  * @throws {CliError} USAGE for a sampler that is not known.
  */
 export function prepareTracing(
   endpoint: string,
   warn: (message: string) => void,
-): (hub: TracedHub) => () => Promise<void> {
+): (hub: TracedHub) => () => Promise<boolean> {
   const sampler = samplerOf(process.env.OTEL_TRACES_SAMPLER, process.env.OTEL_TRACES_SAMPLER_ARG);
   const exporter = new OTLPTraceExporter({ url: tracesUrl(endpoint) });
   return ({ hubId, name }) => {
@@ -49,8 +49,14 @@ export function prepareTracing(
     trace.setGlobalTracerProvider(provider);
     return async () => {
       trace.disable();
+      const sent = provider.shutdown().then(
+        () => true,
+        () => false,
+      );
       // A collector that is not there must not keep the hub.
-      await Promise.race([provider.shutdown().catch(quiet), setTimeout(flushMs, undefined, { ref: false })]);
+      if (await Promise.race([sent, setTimeout(flushMs, false, { ref: false })])) return true;
+      warn(`The last spans could not be sent to ${new URL(endpoint).host}.`);
+      return false;
     };
   };
 }
