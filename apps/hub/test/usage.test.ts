@@ -18,6 +18,8 @@ describe.concurrent("what is wrong with the command line ends in USAGE and statu
     ["a missing value", ["invite", "--ttl"]],
     ["a missing reason", ["revoke", "hub:pc2"]],
     ["no duration", ["invite", "--ttl", "soon"]],
+    ["no risk", ["risk", "notes", "echo", "harmless"]],
+    ["an answer that is none", ["consent", "notes", "--write", "maybe"]],
     ["no HOST:PORT for HTTP", ["up", "--http", "127.0.0.1:99999"]],
     ["no HOST:PORT for the LAN", ["up", "--lan", "0.0.0.0:x"]],
     ["no such log level", ["up", "--log-level", "loud"]],
@@ -56,7 +58,7 @@ describe.concurrent("help", () => {
     const { status, stdout, stderr } = await home.run(["--help"]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     const commands =
-      "init up mcp cluster invite join apps call share unshare peers path revoke revocations token audit doctor relay";
+      "init up mcp cluster invite join apps call share unshare risk consent approvals peers path revoke revocations token audit doctor relay";
     for (const command of commands.split(" ")) expect(stdout).toMatch(new RegExp(`^ {2}${command} `, "m"));
     const relay = await home.run(["relay", "--help"]);
     expect(relay.status).toBe(0);
