@@ -114,6 +114,14 @@ export class HeldCall {
     this.#outcome.catch(() => {});
   }
 
+  /** Cancels the app's work for an agent that does not go on. @returns why. */
+  giveUp(): FedError {
+    const reason = new CoreError({ code: "ABORTED", message: "The agent has given up the call." });
+    this.release();
+    this.#controller.abort(reason);
+    return reason;
+  }
+
   /** The app is gone: nothing is waited for. */
   release(): void {
     this.#timer?.cancel();

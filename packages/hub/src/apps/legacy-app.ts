@@ -5,21 +5,16 @@
  */
 import type { Clock } from "@fed/core";
 import { HubError } from "../errors.js";
+import { canAnswer } from "../mcp/input-capability.js";
 import { isObject, type RequestId, rpcCodes } from "../mcp/json-rpc.js";
 import { isLogLevel, reaches } from "../mcp/log-level.js";
 import { agentFacts, legacyParams, modernRevision } from "../mcp/meta.js";
+import { isGivenUp, refusalIn } from "../mcp/refusal.js";
 import type { AppConnection, AppDescription, AppRequestOptions } from "./app-connection.js";
 import { soleOwner } from "./attribution.js";
 import { HeldCall } from "./held-call.js";
 import { LegacySubscriptions } from "./legacy-subscriptions.js";
 import type { RpcHandlers, RpcPeer } from "./rpc-peer.js";
-
-/** What an app may ask of an agent, and the capability an agent must have declared for it. */
-const inputs: Readonly<Record<string, string>> = {
-  "elicitation/create": "elicitation",
-  "roots/list": "roots",
-  "sampling/createMessage": "sampling",
-};
 
 /** Methods whose result says in the later revision how long it may be kept. */
 const cacheable = /^(tools|prompts|resources|resources\/templates)\/list$|^resources\/read$/;
@@ -83,10 +78,7 @@ export class LegacyApp implements AppConnection, RpcHandlers {
   }
 
   asked(id: RequestId, method: string, params: Record<string, unknown>, related: RequestId | undefined): void {
-    const capability = inputs[method];
-    const able = [...this.#running.values()].filter(
-      ({ facts }) => capability !== undefined && facts.capabilities[capability] !== undefined,
-    );
+    const able = [...this.#running.values()].filter(({ facts }) => canAnswer(facts.capabilities, method, params));
     const call = related === undefined ? soleOwner(able) : able.find((one) => one === this.#running.get(related));
     if (!call || this.#held.size >= maxHeld) {
       const severalAre = able.length > 0 && related === undefined && "calls of several operators are under way";
@@ -124,11 +116,7 @@ export class LegacyApp implements AppConnection, RpcHandlers {
     return call && wants(call) ? call : undefined;
   }
 
-  async #resume(
-    state: string,
-    { inputResponses }: Record<string, unknown>,
-    options: AppRequestOptions,
-  ): Promise<unknown> {
+  async #resume(state: string, params: Record<string, unknown>, options: AppRequestOptions): Promise<unknown> {
     const call = this.#held.get(state);
     if (!call || call.principal !== options.principal) {
       throw new HubError({
@@ -137,8 +125,12 @@ export class LegacyApp implements AppConnection, RpcHandlers {
         hint: "Begin the call anew.",
       });
     }
-    for (const [id, answer] of call.answers(isObject(inputResponses) ? inputResponses : {})) {
-      this.#peer.answer(id, answer);
+    this.#held.delete(state);
+    if (isGivenUp(params)) throw call.giveUp();
+    for (const [id, answer] of call.answers(isObject(params.inputResponses) ? params.inputResponses : {})) {
+      const refusal = refusalIn(answer);
+      if (refusal) this.#peer.refuse(id, refusal);
+      else this.#peer.answer(id, answer);
     }
     return this.#next(call, options);
   }
@@ -146,10 +138,7 @@ export class LegacyApp implements AppConnection, RpcHandlers {
   /** The call's result, or what the app wants to know before. */
   async #next(call: HeldCall, options: AppRequestOptions): Promise<unknown> {
     const inputRequests = await call.next(options);
-    if (!inputRequests) {
-      this.#held.delete(call.state);
-      return call.outcome;
-    }
+    if (!inputRequests) return call.outcome;
     this.#held.set(call.state, call);
     call.expire(() => this.#held.delete(call.state));
     return { resultType: "input_required", inputRequests, requestState: call.state };

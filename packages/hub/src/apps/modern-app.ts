@@ -1,7 +1,10 @@
 /** An app of MCP revision 2026-07-28: nothing to translate but what belongs to one hop. */
+import { CoreError, type Json } from "@fed/core";
 import type { Notification } from "@fed/router";
-import { isObject, type RequestId, rpcCodes } from "../mcp/json-rpc.js";
+import { HubError } from "../errors.js";
+import { isObject, type RequestId, type RpcFailure, rpcCodes } from "../mcp/json-rpc.js";
 import { agentFacts, metaKeys, modernParams, modernRevision, withoutMetaKey } from "../mcp/meta.js";
+import { answersOnly, isGivenUp } from "../mcp/refusal.js";
 import type { AppConnection, AppDescription, AppRequestOptions } from "./app-connection.js";
 import { soleOwner } from "./attribution.js";
 import type { RpcHandlers, RpcPeer } from "./rpc-peer.js";
@@ -34,7 +37,8 @@ export class ModernApp implements AppConnection, RpcHandlers {
     return this.#closed.promise;
   }
 
-  async request(method: string, params: Record<string, unknown>, options: AppRequestOptions): Promise<unknown> {
+  async request(method: string, asked: Record<string, unknown>, options: AppRequestOptions): Promise<unknown> {
+    const params = continued(asked);
     const facts = agentFacts(params);
     const id = this.#peer.nextId();
     this.#running.set(id, {
@@ -101,4 +105,22 @@ export class ModernApp implements AppConnection, RpcHandlers {
     };
     this.request("subscriptions/listen", { notifications: wanted }, options).catch(() => {});
   }
+}
+
+/** The params of a request that goes on with the agent's answers; this app waits for none of them. */
+function continued(params: Record<string, unknown>): Record<string, unknown> {
+  if (isGivenUp(params)) throw new CoreError({ code: "ABORTED", message: "The agent has given up the call." });
+  if (!isObject(params.inputResponses)) return params;
+  const { answers, refusal } = answersOnly(params.inputResponses);
+  if (refusal) throw refused(refusal);
+  return { ...params, inputResponses: answers };
+}
+
+/** The agent's own error, which it hears again: the call needs what it refuses. */
+function refused({ code, message, data }: RpcFailure): HubError {
+  return new HubError({
+    code: "TOOL_FAILED",
+    message: `The agent refused what the app asked: ${message}`,
+    details: { rpc: { code, message, data: data as Json } },
+  });
 }

@@ -1,14 +1,15 @@
 /** MCP up to revision 2025-11-25 over Streamable HTTP, in front of a service that knows only the later one. */
-import { randomUUID } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { type Clock, CoreError, type Store } from "@fed/core";
 import { HubError } from "../errors.js";
-import { failureOf, isObject, type RequestId, type RpcFailure, type RpcRequest, rpcCodes } from "../mcp/json-rpc.js";
+import { failureOf, isObject, type RequestId, type RpcRequest, rpcCodes } from "../mcp/json-rpc.js";
 import { isLogLevel } from "../mcp/log-level.js";
 import { type AgentFacts, stampFacts } from "../mcp/meta.js";
+import { givingUp } from "../mcp/refusal.js";
 import type { Seal } from "../seal.js";
 import type { Exchange } from "./exchange.js";
 import { initializeResult, legacyResult } from "./legacy-dialect.js";
+import { createLegacyQuestions } from "./legacy-questions.js";
 import { createLegacySessions, type LegacyClient, type LegacySession } from "./legacy-session.js";
 import { McpResponse } from "./mcp-response.js";
 
@@ -22,9 +23,7 @@ interface Call extends Exchange {
 const sessionHeader = "mcp-session-id";
 /** Rounds of questions that one call may need. */
 const maxRounds = 32;
-/** How long a client may take to answer a question of an app's. */
-const answerMs = 600_000;
-const maxQuestions = 1024;
+const giveUpMs = 30_000;
 /** Of a client that has said nothing about log messages. */
 const defaultLogLevel = "info";
 const unknownClient: LegacyClient = { protocolVersion: "2025-03-26", capabilities: {}, clientInfo: undefined };
@@ -48,11 +47,7 @@ export function createLegacyRequests(options: {
 }): LegacyRequests {
   const { clock } = options;
   const sessions = createLegacySessions(options);
-  /** Questions that wait for a client's answer, by the id they were asked under. */
-  const questions = new Map<
-    RequestId,
-    { readonly principal: string; answer(message: Record<string, unknown>): void }
-  >();
+  const questions = createLegacyQuestions(clock);
 
   /** The session the exchange names; null for one that names none of this operator's. */
   async function sessionOf({ request, operator, endpoint }: Exchange): Promise<LegacySession | undefined | null> {
@@ -107,8 +102,15 @@ export function createLegacyRequests(options: {
         });
         if (result.resultType !== "input_required") return reply.result(id, legacyResult(result));
         const { requestState, inputRequests } = result;
-        const inputResponses = await askAll(call, isObject(inputRequests) ? inputRequests : {}, controller.signal);
-        stamped = { ...stamped, inputResponses, ...(requestState === undefined ? {} : { requestState }) };
+        const { requestState: _before, ...again } = stamped;
+        stamped = requestState === undefined ? again : { ...again, requestState };
+        try {
+          const inputResponses = await questions.ask(call, inputRequests, controller.signal);
+          stamped = { ...stamped, inputResponses };
+        } catch (cause) {
+          giveUp(call, stamped);
+          throw cause;
+        }
       }
       throw new HubError({ code: "REQUEST_INVALID", message: "The app asks without end." });
     } catch (cause) {
@@ -118,43 +120,11 @@ export function createLegacyRequests(options: {
     }
   }
 
-  /** Puts the app's questions to the client; what it answers, or how it refuses. */
-  async function askAll(
-    call: Call,
-    inputRequests: Record<string, unknown>,
-    signal: AbortSignal,
-  ): Promise<Record<string, unknown>> {
-    const answers = await Promise.all(
-      Object.entries(inputRequests).map(async ([key, question]) => [key, await ask(call, question, signal)] as const),
-    );
-    return Object.fromEntries(answers);
-  }
-
-  async function ask({ reply, operator, session }: Call, question: unknown, signal: AbortSignal): Promise<unknown> {
-    const { method, params } = isObject(question) ? question : {};
-    if (typeof method !== "string" || !session || !reply.open || questions.size >= maxQuestions) {
-      throw new HubError({
-        code: "INPUT_UNANSWERED",
-        message: "The app asks something that this client cannot be asked.",
-        hint: "The client needs a session and must keep the request's stream open.",
-      });
-    }
-    const id = randomUUID();
-    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    const abort = () => reject(signal.reason);
-    signal.addEventListener("abort", abort, { once: true });
-    const timer = clock.setTimer(answerMs, () =>
-      reject(new HubError({ code: "INPUT_UNANSWERED", message: "The agent did not answer what the app asked." })),
-    );
-    questions.set(id, { principal: operator.principal, answer: (message) => resolve(answerIn(method, message)) });
-    reply.ask(id, method, params);
-    try {
-      return await promise;
-    } finally {
-      timer.cancel();
-      questions.delete(id);
-      signal.removeEventListener("abort", abort);
-    }
+  /** The app waits for answers that do not come: it is told to stop. */
+  function giveUp({ service, operator, message }: Call, params: Record<string, unknown>): void {
+    if (params.requestState === undefined) return;
+    const signal = AbortSignal.timeout(giveUpMs);
+    service.request(message.method, givingUp(params), { operator, signal, notify() {} }).catch(() => {});
   }
 
   return {
@@ -177,8 +147,7 @@ export function createLegacyRequests(options: {
       if (message.method === "notifications/cancelled") {
         session?.calls.get(params.requestId as RequestId)?.abort(cancelled());
       } else if (message.method === undefined) {
-        const question = questions.get(message.id as RequestId);
-        if (question?.principal === operator.principal) question.answer(message);
+        questions.answered(operator.principal, message);
       }
       response.writeHead(202).end();
     },
@@ -270,18 +239,6 @@ async function ownMethod(
 function factsOf(session: LegacySession | undefined): AgentFacts {
   const { capabilities, clientInfo } = session?.client ?? unknownClient;
   return { capabilities, clientInfo, logLevel: session?.settings.logLevel ?? defaultLogLevel, progress: false };
-}
-
-/** An answer as the later revision spells it, where an error is no answer: to decline, or for the app to hear why not. */
-function answerIn(method: string, { result, error }: Record<string, unknown>): unknown {
-  if (isObject(result)) return result;
-  if (method === "elicitation/create") return { action: "cancel" };
-  const { code, message } = isObject(error) ? error : {};
-  const refusal: RpcFailure = {
-    code: typeof code === "number" ? code : rpcCodes.internalError,
-    message: typeof message === "string" ? message.slice(0, 1024) : "The agent refused.",
-  };
-  return { _meta: { "fed/refusal": refusal } };
 }
 
 function isRequest(message: Record<string, unknown>): message is Record<string, unknown> & RpcRequest {
