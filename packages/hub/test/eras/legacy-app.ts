@@ -114,6 +114,15 @@ export function createLegacyServer(heard: Heard): Server {
         await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
         heard.push(`cancelled ${args.label} ${requestId === extra.requestId}`);
         return text("late");
+      case "ask-or-wait": {
+        const stopped = new Promise<void>((resolve) =>
+          signal.addEventListener("abort", () => resolve(), { once: true }),
+        );
+        await Promise.race([askAll(asking["ask-form"]!, extra), stopped]);
+        await stopped;
+        heard.push(`cancelled ${args.label}`);
+        return text("late");
+      }
       case "heard":
         return text(heard);
       case "fail": {

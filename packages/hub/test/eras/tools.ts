@@ -48,7 +48,7 @@ export const content = {
 };
 
 export const tools = [
-  ...["content", "echo", "progress", "log", "wait", "heard", "fail", "change", "mirror"].map((name) => ({
+  ...["content", "echo", "progress", "log", "wait", "ask-or-wait", "heard", "fail", "change", "mirror"].map((name) => ({
     name,
     description: `The tool ${name}.`,
     inputSchema: { type: "object" as const },
