@@ -19,12 +19,12 @@ export interface Deadline {
 /** Starts a deadline of `afterMs` on `clock`, under `outer`; Infinity: none. */
 export function createDeadline(clock: Clock, afterMs: number, outer: AbortSignal | undefined): Deadline {
   const controller = new AbortController();
-  const { promise: ended, reject } = Promise.withResolvers<never>();
-  ended.catch(() => {});
+  /** Made for whoever asks for it: most calls of this hub's own apps end without. */
+  let ended: PromiseWithResolvers<never> | undefined;
   const cancel = (error: FedError) => {
     if (controller.signal.aborted) return;
     controller.abort(error);
-    reject(error);
+    ended?.reject(error);
   };
   const onAbort = () => cancel(abortedError(outer!));
   const startedMs = clock.monotonicMs();
@@ -41,7 +41,14 @@ export function createDeadline(clock: Clock, afterMs: number, outer: AbortSignal
   else outer?.addEventListener("abort", onAbort, { once: true });
   return {
     signal: controller.signal,
-    ended,
+    get ended() {
+      if (!ended) {
+        ended = Promise.withResolvers<never>();
+        ended.promise.catch(() => {});
+        if (controller.signal.aborted) ended.reject(controller.signal.reason);
+      }
+      return ended.promise;
+    },
     cancel,
     renew() {
       endMs = Math.min(clock.monotonicMs() + afterMs, lastMs);
@@ -69,7 +76,9 @@ export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise
   }
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   const onAbort = () => reject(abortedError(signal));
+  const release = () => signal.removeEventListener("abort", onAbort);
   signal.addEventListener("abort", onAbort, { once: true });
-  work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  work.then(resolve, reject);
+  work.then(release, release);
   return promise;
 }

@@ -46,7 +46,7 @@ export interface ExecutionRequest {
   /** With the digest of the request it stands for. */
   readonly idempotency: { readonly key: string; readonly digest: Uint8Array } | undefined;
   /** Aborting it cancels the app's work. */
-  readonly controller: AbortController;
+  readonly controller: { readonly signal: AbortSignal; abort(error: FedError): void };
   notify(notification: Notification): void;
 }
 
@@ -83,7 +83,8 @@ export class Execution {
   /** The claim comes before the question: a repetition of a call that waits for consent waits with it. */
   async #decided({ request, caller }: Running): Promise<unknown> {
     const tool = toolOf(request);
-    if (tool !== undefined) await this.#learn(request, caller, tool);
+    const learning = tool === undefined ? undefined : this.#learn(request, caller, tool);
+    if (learning) await learning;
     const asked = this.#asked(request, caller, tool);
     const { rule } = await this.#permit(request, asked);
     const claim = await this.#claim(request, asked);
@@ -110,12 +111,16 @@ export class Execution {
   }
 
   /** What a tool can do is looked up before it is decided, for those who may see the app; unknown it counts as the worst. */
-  async #learn({ app, callId, controller, notify }: ExecutionRequest, caller: Caller, tool: string): Promise<void> {
+  #learn(
+    { app, callId, controller, notify }: ExecutionRequest,
+    caller: Caller,
+    tool: string,
+  ): Promise<unknown> | undefined {
     const { apps } = this.#ports;
-    if (!apps.learn || apps.hints?.(app, tool)?.risk !== undefined) return;
-    if (!this.decide({ action: "list", app, caller }).allow) return;
+    if (!apps.learn || apps.hints?.(app, tool)?.risk !== undefined) return undefined;
+    if (!this.decide({ action: "list", app, caller }).allow) return undefined;
     const { signal } = controller;
-    await unlessAborted(apps.learn(app, tool, { caller, callId, signal, notify }), signal).catch(() => {});
+    return unlessAborted(apps.learn(app, tool, { caller, callId, signal, notify }), signal).catch(() => {});
   }
 
   /** The policy's decision, if it allows. @throws {RouterError} SHARING_DENIED, written down. */

@@ -344,9 +344,7 @@ class HubRouter implements Router {
   #callHere(target: CallTarget, options: CallOptions, deadline: Deadline): Promise<unknown> {
     const { app, idempotencyKey } = target;
     const { method, params } = "body" in target ? parseBody(target.body) : target;
-    const controller = new AbortController();
-    const onAbort = () => controller.abort(deadline.signal.reason);
-    deadline.signal.addEventListener("abort", onAbort, { once: true });
+    const { signal } = deadline;
     const { caller, onNotification } = options;
     const work = this.#execution.run({
       callId: options.callId ?? newCallId(),
@@ -362,12 +360,12 @@ class HubRouter implements Router {
               key: idempotencyKey,
               digest: repetitionDigest(this.#options.digest, app, idempotencyKey, { method, params }),
             },
-      controller,
+      controller: { signal, abort: (error) => deadline.cancel(error) },
       notify: (notification) => {
-        if (!controller.signal.aborted) onNotification?.(notification);
+        if (!signal.aborted) onNotification?.(notification);
       },
     });
-    return unlessAborted(work, deadline.signal);
+    return unlessAborted(work, signal);
   }
 
   #callThere(hubId: HubId, target: CallTarget, options: CallOptions, deadline: Deadline): Promise<unknown> {

@@ -4,37 +4,47 @@
  */
 import type { ServerResponse } from "node:http";
 import type { RequestId, RpcFailure } from "../mcp/json-rpc.js";
+import { keepAlive, letGo } from "./keep-alive.js";
 
-/** A response that is silent for so long becomes a stream, which lives on comments: clients and proxies give up on silence. */
-const keepAliveMs = 15_000;
 /** What may wait for a client that reads slowly; above it what only informs is dropped, and then the client. */
 const maxWaitingBytes = 4 * 1024 * 1024;
 const maxUnreadBytes = 16 * 1024 * 1024;
 
+/** Options of {@link McpResponse}. */
+export interface McpResponseOptions {
+  /** Begins with the stream, for what lasts. */
+  readonly stream?: boolean;
+  /** Called once if the client goes away before everything has been said. */
+  readonly onGone?: () => void;
+}
+
 /** See the module header. */
 export class McpResponse {
   readonly #response: ServerResponse;
+  readonly #onGone: (() => void) | undefined;
   #streaming = false;
   #ended = false;
-  readonly #timer: NodeJS.Timeout;
 
-  /** `stream`: begin with the stream, for what lasts. */
-  constructor(response: ServerResponse, { stream = false }: { readonly stream?: boolean } = {}) {
+  constructor(response: ServerResponse, { stream = false, onGone }: McpResponseOptions = {}) {
     this.#response = response;
-    this.#timer = setInterval(() => this.#write(": keepalive\n\n"), keepAliveMs);
-    this.#timer.unref();
-    response.once("close", () => clearInterval(this.#timer));
+    this.#onGone = onGone;
+    keepAlive(this);
+    response.once("close", () => {
+      if (this.#ended) return;
+      this.#stop();
+      this.#onGone?.();
+    });
     if (stream) this.#open();
-  }
-
-  /** Whether everything has been said. */
-  get done(): boolean {
-    return this.#ended;
   }
 
   /** Whether the client can still hear. */
   get open(): boolean {
     return !this.#ended && !this.#response.destroyed;
+  }
+
+  /** Says that this hub is still at it: a response that is silent for long becomes a stream, which lives on comments. */
+  comment(): void {
+    this.#write(": keepalive\n\n");
   }
 
   /** Sends a notification. One that only informs is dropped for a client that does not read. */
@@ -74,8 +84,11 @@ export class McpResponse {
       return;
     }
     this.#stop();
-    const body = Buffer.from(JSON.stringify(message));
-    this.#response.writeHead(status, { "content-type": "application/json", "content-length": body.length }).end(body);
+    // As a string it goes out with the headers, in one write.
+    const body = JSON.stringify(message);
+    this.#response
+      .writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(body) })
+      .end(body);
   }
 
   #event(message: object): void {
@@ -101,6 +114,6 @@ export class McpResponse {
 
   #stop(): void {
     this.#ended = true;
-    clearInterval(this.#timer);
+    letGo(this);
   }
 }

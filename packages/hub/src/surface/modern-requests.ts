@@ -23,14 +23,13 @@ export async function serveModern(
 ): Promise<void> {
   const { id, method, params = {} } = message;
   const lasts = method === "subscriptions/listen";
-  const reply = new McpResponse(exchange.response);
+  const controller = new AbortController();
+  const reply = new McpResponse(exchange.response, {
+    // Closing the response's stream is how a client cancels.
+    onGone: () => controller.abort(new CoreError({ code: "ABORTED", message: "The agent is gone." })),
+  });
   const refusal = refusalOf(exchange, message, revision);
   if (refusal) return reply.fail(id, refusal, 400);
-  const controller = new AbortController();
-  // Closing the response's stream is how a client cancels.
-  exchange.response.once("close", () => {
-    if (!reply.done) controller.abort(new CoreError({ code: "ABORTED", message: "The agent is gone." }));
-  });
   const facts = agentFacts(params);
   const progressToken = isObject(params._meta) ? params._meta.progressToken : undefined;
   try {
