@@ -62,7 +62,7 @@ const secretShapes: readonly RegExp[] = [
 /** The password of an address: `scheme://user:password@host`. */
 const userInfo = /(\b[a-z][a-z0-9+.-]{0,31}:\/\/[^\s/?#@:"']{0,256}:)[^\s/?#"']+(?=@)/gi;
 /** `name=value`, `name: value`, `"name": "value"`, also in JSON within a string. */
-const assignment = /([\p{L}_][\p{L}\p{N}_.-]{0,127})([\\"'\]]{0,8}\s{0,8}(?:=>|[=:])\s{0,8})/gu;
+const assignment = /(?<![\p{L}\p{N}_.-])([\p{L}\p{N}_.-]+)([\\"'\]]{0,8}\s{0,8}(?:=>|[=:])\s{0,8})/gu;
 /** `--password hunter2` */
 const flag = /(?<=^|\s)(--?[A-Za-z][\w-]{0,63})(\s+)(?!-)\S+/g;
 const bareKey = /(?:^|[._-])keys?$/i;
@@ -70,7 +70,8 @@ const longOpaque = /^[\\"']*[A-Za-z0-9+/_-]{16,}/;
 
 /** `text` with every secret that its shape or a name before it gives away replaced; at most `maxChars`, default 64 KiB. */
 export function redactText(text: string, { maxChars = maxTextChars }: { readonly maxChars?: number } = {}): string {
-  const head = headOf(text);
+  // More than is shown, for what is replaced gets shorter; not all of it, for looking takes time.
+  const head = headOf(text, Math.min(maxTextChars, 4 * maxChars + 1024));
   const inner = structured(head);
   let shown = inner === undefined ? redactAssignments(head) : JSON.stringify(inner);
   for (const shape of secretShapes) shown = shown.replace(shape, redactedMark);
@@ -82,9 +83,9 @@ export function redactText(text: string, { maxChars = maxTextChars }: { readonly
 }
 
 /** Cut between words: half a secret may have lost its shape. */
-function headOf(text: string): string {
-  if (text.length <= maxTextChars) return text;
-  const kept = text.slice(0, maxTextChars);
+function headOf(text: string, chars: number): string {
+  if (text.length <= chars) return text;
+  const kept = text.slice(0, chars);
   return `${kept.slice(0, kept.length - (/\S*$/.exec(kept.slice(-512))?.[0].length ?? 0))}${cutMark}`;
 }
 
@@ -169,17 +170,14 @@ function copy(value: unknown, depth: number, budget: Budget): Json | undefined {
 }
 
 function copyText(text: string, budget: Budget): string {
-  const shown = redactText(text.slice(0, maxTextChars + 1).toWellFormed());
-  const bytes = jsonBytes(shown);
-  if (bytes <= budget.left) {
-    budget.left -= bytes;
-    return shown;
+  let shown = redactText(text.slice(0, maxTextChars + 1).toWellFormed(), { maxChars: Math.max(1, budget.left) });
+  for (let bytes = jsonBytes(shown); bytes > budget.left && shown !== cutMark; bytes = jsonBytes(shown)) {
+    // At least one character in five goes, so that few tries find what fits.
+    const chars = Math.min(budget.left - 6, Math.floor(shown.length * 0.8));
+    shown = `${shown.slice(0, Math.max(0, chars)).toWellFormed()}${cutMark}`;
   }
-  // One character is at most six bytes of JSON.
-  const kept = shown.slice(0, Math.max(0, Math.floor((budget.left - 8) / 6))).toWellFormed();
-  const cut = `${kept}${cutMark}`;
-  budget.left = Math.max(0, budget.left - jsonBytes(cut));
-  return cut;
+  budget.left = Math.max(0, budget.left - jsonBytes(shown));
+  return shown;
 }
 
 function copyList(list: readonly unknown[], depth: number, budget: Budget): Json {

@@ -165,6 +165,18 @@ it("a long text is cut, and never through a secret", () => {
   expect(redactText("x".repeat(100), { maxChars: 10 })).toBe(`${"x".repeat(9)}…`);
 });
 
+it("however a text is cut, half a secret does not show", () => {
+  fc.assert(
+    fc.property(planted, fc.nat(6000), fc.integer({ min: 256, max: 2048 }), (secret, before, maxBytes) => {
+      for (const space of ["x", "x "]) {
+        const text = `${space.repeat(before).slice(0, before)} password=${secret} ${"y".repeat(9000)}`;
+        expect(JSON.stringify(redact({ text }, { maxBytes }))).not.toContain("Pl4n");
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
 it("an error is shown by its name, code and message", () => {
   const error = Object.assign(new Error("the token=hunter2 was refused"), { code: "APP_FAILED" });
   expect(redact({ error })).toEqual({
