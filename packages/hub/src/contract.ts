@@ -9,6 +9,17 @@ import type { AppHealth } from "./apps/app-health.js";
 import type { AppConfigFile } from "./apps/app-sources.js";
 import type { ToolDefinition } from "./apps/tool-list.js";
 import type { AuditEntry } from "./audit-trail.js";
+import type { AppAddress } from "./catalogue/fleet-catalogue.js";
+import type {
+  AppPage,
+  DescribedApp,
+  FoundPage,
+  ListedApp,
+  ListOptions,
+  PageOptions,
+  SearchOptions,
+} from "./catalogue/listed-app.js";
+import type { ChangedTool, ToolAcceptance } from "./catalogue/tool-pins.js";
 import type { ClusterStatus, Peer } from "./cluster/cluster.js";
 import type { RevocationReport, RevocationTarget } from "./cluster/revoking.js";
 import type { Approvals } from "./consent/approvals.js";
@@ -17,7 +28,6 @@ import type { ToolRuleChange, ToolRules } from "./consent/tool-rules.js";
 import type { Operator, Scope } from "./operators/operator.js";
 import type { TokenRequest } from "./operators/token-record.js";
 import type { IssuedToken, TokenInfo } from "./operators/tokens.js";
-import type { ListedApp } from "./surface/fleet-service.js";
 import type { Tap } from "./telemetry/tap.js";
 
 /** What to call. */
@@ -49,7 +59,20 @@ export interface Hub extends AsyncDisposable {
   readonly url: string | undefined;
   readonly apps: {
     /** Every app the operator may use, on every hub. */
-    list(options: { readonly operator: Operator; readonly signal?: AbortSignal }): Promise<ListedApp[]>;
+    list(options: ListOptions): Promise<ListedApp[]>;
+    /** One page of the same list. @throws {RouterError} HUB_UNKNOWN, REQUEST_MALFORMED. */
+    page(options: PageOptions): Promise<AppPage>;
+    /** Apps and tools that have all words of a query, best first, in what hubs have shown; none is asked. @throws {RouterError} REQUEST_MALFORMED. */
+    search(options: SearchOptions): Promise<FoundPage>;
+    /** One app with its tools' whole definitions. @throws {FedError} as {@link call}. */
+    describe(address: AppAddress, options: ListOptions): Promise<DescribedApp>;
+    /** Tools, on any hub, whose definition is not the one that was first seen or accepted since. */
+    changedTools(): ChangedTool[];
+    /**
+     * Accepts what has changed of an app, or of one of its tools; returns it.
+     * @throws {HubError} TOOL_CHANGED when the tool's definition is not the one with `hash` any more; {RouterError} HUB_UNKNOWN.
+     */
+    acceptTools(change: ToolAcceptance, options: ListOptions): Promise<ChangedTool[]>;
     /** The tool's MCP result. @throws {FedError} when the call was refused or its fate is unknown. */
     call(call: HubCall, options: HubCallOptions): Promise<unknown>;
     /** Resolves when every local app that starts with the hub has ended its first start, well or not. */

@@ -42,7 +42,9 @@ export type HubErrorCode =
   | "STATE_LOCKED"
   | "STATE_MISSING"
   | "STATE_UNWRITABLE"
+  | "TOOL_CHANGED"
   | "TOOL_FAILED"
+  | "TOOL_PINS_FULL"
   | "UNAUTHENTICATED";
 
 /** Thrown by `@fed/hub`. */

@@ -6,6 +6,8 @@ import { formatPrincipal } from "@fed/trust";
 import { type AppHost, createAppHost } from "./apps/app-host.js";
 import { AppSources } from "./apps/app-sources.js";
 import { type AuditTrail, openAuditTrail } from "./audit-trail.js";
+import { FleetCatalogue } from "./catalogue/fleet-catalogue.js";
+import { openToolWatch, type ToolWatch } from "./catalogue/tool-watch.js";
 import { Cluster } from "./cluster/cluster.js";
 import { Federation } from "./cluster/federation.js";
 import { knownAddresses } from "./cluster/known-addresses.js";
@@ -17,7 +19,6 @@ import { type AgentFacts, stampFacts } from "./mcp/meta.js";
 import { Opened } from "./opened.js";
 import { createAccessTokens } from "./operators/access-tokens.js";
 import { createAdmission } from "./operators/admission.js";
-import { allows } from "./operators/allow.js";
 import { createAuthenticate } from "./operators/authenticate.js";
 import type { Operator } from "./operators/operator.js";
 import { type OperatorTokens, openOperatorTokens, unauthenticated } from "./operators/tokens.js";
@@ -103,6 +104,8 @@ class RunningHub implements Hub {
   #policy!: PolicyBook;
   #consent!: Consent;
   #tokens!: OperatorTokens;
+  #catalogue!: FleetCatalogue;
+  #tools!: ToolWatch;
   #cluster!: Cluster;
   #federation!: Federation;
   #revocation: RevocationChecker | undefined;
@@ -165,6 +168,21 @@ class RunningHub implements Hub {
       clock,
       timeoutMs: options.approvalTimeoutMs,
       nameOfHub,
+      onRules: announce,
+    });
+    const mode = options.toolPinning ?? "alert";
+    this.#tools = opened.use(
+      await openToolWatch({ selfId: identity.hubId, mode, store, audit, clock, log, nameOfHub }),
+    );
+    this.#catalogue = new FleetCatalogue({
+      selfId: identity.hubId,
+      router: () => this.#federation.router,
+      pins: this.#tools.pins,
+      audit,
+      clock,
+      nameOfHub,
+      callerOf: (operator) => this.#callerOf(operator),
+      request: (target, options) => this.#request(target, options),
     });
     this.#tokens = opened.use(
       await openOperatorTokens({
@@ -203,25 +221,18 @@ class RunningHub implements Hub {
       new AppSources({ host: this.appHost, given: options.apps ?? {}, file: options.mcpConfig, clock, log }),
     );
     await this.#sources.open();
+    this.#tools.follow(this.appHost, announce);
     await this.#refederate();
     if (options.http) await this.#listen(options.http);
   }
 
   readonly apps: Hub["apps"] = {
-    list: async ({ operator, signal }) => {
-      const entries = await this.#federation.router.list(this.#callerOf(operator), { signal });
-      const allowed = entries.filter(({ hub, app }) => allows(operator, { action: "list", hub: hub.id, app }));
-      return allowed.map(({ hub, app, title, description, path, status, stale }) => ({
-        hub: hub.name,
-        hubId: hub.id,
-        app,
-        title,
-        description,
-        path,
-        status,
-        stale,
-      }));
-    },
+    list: (options) => this.#catalogue.list(options),
+    page: (options) => this.#catalogue.page(options),
+    search: (options) => this.#catalogue.search(options),
+    describe: (address, options) => this.#catalogue.describe(address, options),
+    changedTools: () => this.#catalogue.changed(),
+    acceptTools: (change, options) => this.#catalogue.accept(change, options),
     call: ({ hub, app, tool, arguments: args }, options) =>
       this.#request(
         { hub, app, method: "tools/call", params: stampFacts({ name: tool, arguments: args ?? {} }, programFacts) },
@@ -331,12 +342,16 @@ class RunningHub implements Hub {
         locate,
         send: async (wanted) => {
           const hub = await locate({ hub: wanted, app });
-          return call.send(hub, (params) =>
+          this.#tools.assertAccepted(hub, target);
+          const readOnly = this.#catalogue.repeatable(caller, hub, target);
+          const result = await call.send(hub, (params) =>
             router.call(
-              { hub, app, method, params, idempotencyKey, readOnly: method !== "tools/call" },
+              { hub, app, method, params, idempotencyKey, readOnly },
               { caller, signal, deadlineMs, callId: call.callId, onNotification: call.onNotification },
             ),
           );
+          this.#tools.answered(hub, target, result);
+          return result;
         },
       }),
     );
@@ -364,7 +379,10 @@ class RunningHub implements Hub {
       clusterId: this.#membership.clusterId,
       store: this.#parts.store,
       clock: this.#parts.clock,
-      onChange: (added) => applyRevocations(added, this.#cluster, this.#federation),
+      onChange: (added) => {
+        applyRevocations(added, this.#cluster, this.#federation);
+        this.#tools.revoked(added);
+      },
     });
     return this.#revocation;
   }
@@ -387,6 +405,7 @@ class RunningHub implements Hub {
       lan: await this.#lanOptions(),
       relays: options.relays === false ? [] : (options.relays ?? named),
       peerRate: options.limits?.peer,
+      onListing: (hubId, apps) => this.#tools.listed(hubId, apps),
       onGuest: (connection) => void this.#cluster.welcome(connection),
       onPeerUp: (peer) => {
         this.#cluster.sessionChanged(peer.hubId, true);
@@ -432,7 +451,12 @@ class RunningHub implements Hub {
       admission,
       mcp: createMcpEndpoint({ seal, store: this.#parts.store, clock, maxBodyBytes }),
       serviceAt: createServices({
-        list: (options) => admission.call(options.operator, "apps.list", () => this.apps.list(options)),
+        page: (options) => admission.call(options.operator, "apps.list", () => this.apps.page(options)),
+        search: (options) => admission.call(options.operator, "apps.search", () => this.apps.search(options)),
+        describe: (address, options) =>
+          admission.call(options.operator, "apps.describe", () => this.apps.describe(address, options)),
+        launch: (app) => this.apps.launch(app),
+        stop: (app) => this.apps.stop(app),
         request: (target, { notify, ...options }) =>
           admission.call(options.operator, target.method, () =>
             this.#request(target, { ...options, onNotification: notify, deadlineMs: agentDeadlineMs }),

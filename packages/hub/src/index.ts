@@ -11,6 +11,20 @@ export type { AppHealth } from "./apps/app-health.js";
 export type { AppConfigFile } from "./apps/app-sources.js";
 export type { ToolDefinition } from "./apps/tool-list.js";
 export { type AuditEntry, readAuditDirectory, readHead, verifyAuditDirectory } from "./audit-trail.js";
+export type { AppAddress } from "./catalogue/fleet-catalogue.js";
+export type {
+  AppPage,
+  DescribedApp,
+  DescribedTool,
+  FoundApp,
+  FoundPage,
+  ListedApp,
+  ListedTool,
+  ListOptions,
+  PageOptions,
+  SearchOptions,
+} from "./catalogue/listed-app.js";
+export type { ChangedTool, ToolAcceptance, ToolPinning, ToolPlace } from "./catalogue/tool-pins.js";
 export type { ClusterStatus, Peer } from "./cluster/cluster.js";
 export type { RevocationReport, RevocationTarget } from "./cluster/revoking.js";
 export type { Approval, ApprovalDecision, Approvals, StandingAnswer } from "./consent/approvals.js";
@@ -29,6 +43,5 @@ export { redact, redactText } from "./redaction.js";
 export type { RunFile } from "./state/run-file.js";
 export { openSqliteStore } from "./state/sqlite-store.js";
 export { openStateDirectory, type SecretName, type StateDirectory } from "./state/state-directory.js";
-export type { ListedApp } from "./surface/fleet-service.js";
 export { failure } from "./surface/tool-failure.js";
 export type { Tap, TapEvent, TapOptions } from "./telemetry/tap.js";

@@ -2,6 +2,7 @@
 import type { Clock } from "@fed/core";
 import type { Rate } from "@fed/router";
 import type { AppConfig } from "./apps/app-config.js";
+import type { ToolPinning } from "./catalogue/tool-pins.js";
 import type { OauthOptions } from "./operators/access-tokens.js";
 
 /** Where a socket listens. */
@@ -48,6 +49,11 @@ export interface HubOptions {
   readonly oauth?: OauthOptions;
   /** How long a call that waits for this hub's operator waits: 1 ms to 1 h; default 120 000 ms. */
   readonly approvalTimeoutMs?: number;
+  /**
+   * What happens when a tool's definition is not the one that was first seen: `alert` tells, `approve` also refuses its calls
+   * until `apps.acceptTools`. Default `alert`.
+   */
+  readonly toolPinning?: ToolPinning;
   readonly limits?: {
     /** Requests of one operator to the HTTP port, all its tokens together. Default 5000 a second, 20 000 at once. */
     readonly operator?: Rate;

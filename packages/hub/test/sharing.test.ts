@@ -44,10 +44,10 @@ describe("sharing", () => {
     expect(error.hint).toContain("fed share");
 
     await pc2.sharing.share("echo", "cluster");
-    expect(await seen(pc1, operator)).toEqual(["pc2/echo"]);
+    await expect.poll(() => seen(pc1, operator)).toEqual(["pc2/echo"]);
     await call(pc1, operator);
     await pc2.sharing.unshare("echo", "cluster");
-    expect(await seen(pc1, operator)).toEqual([]);
+    await expect.poll(() => seen(pc1, operator)).toEqual([]);
     await expectCode(call(pc1, operator), "SHARING_DENIED");
     await expectCode(pc2.sharing.share("echo", "everybody"), "SHARE_TARGET_MALFORMED");
   });

@@ -7,6 +7,7 @@
  */
 import { type Clock, encodeUtf8, type HubId, type Session, type Timer } from "@fed/core";
 import { limits } from "./limits.js";
+import { RateLimit } from "./rate-limit.js";
 
 const changedHeader = encodeUtf8('{"k":"changed","v":1}');
 
@@ -24,11 +25,12 @@ export class Announcer {
   readonly #listeners = new Set<HubId>();
   /** Who was to be told and could not be reached. */
   readonly #owed = new Set<HubId>();
+  readonly #rate: RateLimit;
   #timer: Timer | undefined;
-  #lastMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: AnnouncerOptions) {
     this.#options = options;
+    this.#rate = new RateLimit(limits.listRate, options.clock);
   }
 
   /** A peer is about to be shown what there is. */
@@ -36,18 +38,9 @@ export class Announcer {
     this.#listeners.add(hubId);
   }
 
-  /** Something changed. Many changes in a short time are told once. */
+  /** Something changed. Many changes in a short time are told once, and no faster than peers ask. */
   changed(): void {
-    const { clock } = this.#options;
-    if (this.#timer) return;
-    const afterMs = Math.max(limits.announceDelayMs, this.#lastMs + limits.announceEveryMs - clock.monotonicMs());
-    this.#timer = clock.setTimer(afterMs, () => {
-      this.#timer = undefined;
-      this.#lastMs = clock.monotonicMs();
-      const hubs = [...this.#listeners];
-      this.#listeners.clear();
-      for (const hubId of hubs) this.#tell(hubId);
-    });
+    this.#timer ??= this.#options.clock.setTimer(limits.announceDelayMs, () => this.#announce());
   }
 
   /** A peer is connected again. */
@@ -66,6 +59,17 @@ export class Announcer {
     this.#timer = undefined;
     this.#listeners.clear();
     this.#owed.clear();
+  }
+
+  #announce(): void {
+    if (!this.#rate.tryTake("")) {
+      this.#timer = this.#options.clock.setTimer(1000 / limits.listRate.perSecond, () => this.#announce());
+      return;
+    }
+    this.#timer = undefined;
+    const hubs = [...this.#listeners];
+    this.#listeners.clear();
+    for (const hubId of hubs) this.#tell(hubId);
   }
 
   #tell(hubId: HubId): void {

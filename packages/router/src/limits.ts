@@ -40,16 +40,15 @@ export const limits = {
   listStaleMs: 60_000,
   /** Questions sent in one turn of the event loop: each is signed. */
   listQuestions: 32,
-  /** Questions to one hub on one authority, however often it says that something changed. */
+  /** Questions to one hub on one authority, however often it says that something changed; how often this hub says so. */
   listRate: { perSecond: 1, burst: 4 },
   /** A listing that somebody looked at within this time is asked for again as soon as its hub says that it changed. */
   listWatchedMs: 60_000,
   /** Remembered listings, one per hub and authority; bytes of their JSON. */
   listings: 8192,
   listingBytes: 64 * 1024 * 1024,
-  /** Peers hear of changes here at most this often; what changes within the delay is told at once. */
-  announceEveryMs: 1_000,
-  announceDelayMs: 50,
+  /** What changes here within this time is told at once. */
+  announceDelayMs: 20,
   /** Entries of one page, of a list and of a search. */
   pageApps: { default: 100, most: 1000 },
   pageHits: { default: 50, most: 200 },

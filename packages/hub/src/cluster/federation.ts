@@ -19,6 +19,7 @@ import {
   type Envelope,
   type EnvelopeSigner,
   type EnvelopeVerifier,
+  type ListedApp,
   type LocalApps,
   type Member,
   type Rate,
@@ -68,6 +69,8 @@ export interface FederationOptions {
   readonly relays: readonly string[];
   /** Of each peer; default the router's. */
   readonly peerRate: Rate | undefined;
+  /** Another hub showed an operator something that is not remembered of it yet. */
+  readonly onListing: (hubId: HubId, apps: readonly ListedApp[]) => void;
   /** Somebody connected to join. */
   readonly onGuest: (connection: Connection) => void;
   readonly onPeerUp: (peer: PeerIdentity) => void;
@@ -152,6 +155,7 @@ export class Federation implements AsyncDisposable {
         leaf: (session, stream) => void this.renewal.serveLeaf(session, stream),
       },
       onLargerRevocationSize: (_peer, size) => this.sync.catchUp(size),
+      onListing: options.onListing,
       onGuest: options.onGuest,
       onRefused: options.onRefused,
       onPeerUp: (peer) => {

@@ -19,6 +19,8 @@ export interface ConsentOptions {
   /** How long a call waits for an answer; 1 ms to 1 h; default 120 000. */
   readonly timeoutMs: number | undefined;
   readonly nameOfHub: (hubId: HubId) => string | undefined;
+  /** The rules, and with them the ratings of tools, are others now. */
+  readonly onRules: () => void;
 }
 
 /** See the module header. */
@@ -46,7 +48,10 @@ export async function openConsent(options: ConsentOptions): Promise<Consent> {
       hint: "Two minutes are usual: `fed up --approval-timeout 2m`.",
     });
   }
-  const rules = await openToolRuleBook(store, () => audit.note({ type: "tool-rules.changed" }));
+  const rules = await openToolRuleBook(store, () => {
+    audit.note({ type: "tool-rules.changed" });
+    options.onRules();
+  });
   const guard = new Guard({ apps, rules, clock });
   const approvals = new ApprovalDesk({
     name,
