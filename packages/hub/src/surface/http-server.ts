@@ -13,6 +13,7 @@ import type { Authenticate } from "../operators/authenticate.js";
 import type { Operator } from "../operators/operator.js";
 import { metricsContentType } from "../telemetry/metrics.js";
 import { underHeaders } from "../telemetry/trace-context.js";
+import { inTurn } from "./in-turn.js";
 import type { McpEndpoint } from "./mcp-endpoint.js";
 import type { McpService } from "./mcp-service.js";
 import { type AssertOrigin, createOriginCheck } from "./origin.js";
@@ -21,6 +22,14 @@ import { addProtectedResourceRoutes } from "./protected-resource.js";
 
 /** The largest body of a request. */
 export const maxBodyBytes = 4 * 1024 * 1024;
+/** A client sends its headers, and the whole request, within this; one that dawdles is answered 408. */
+const headersMs = 30_000;
+const requestMs = 60_000;
+const checkEveryMs = 5_000;
+/** A connection on which nothing moves is closed: what lives sends a comment more often than that. */
+const silentMs = 120_000;
+/** Longer than clients keep a connection they do not use, lest one end just as they take it up again. */
+const unusedMs = 75_000;
 
 /** Options of {@link startHttpServer}. */
 export interface HttpServerOptions {
@@ -93,17 +102,27 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
         credentials: headers.authorization !== undefined,
       });
       if (response.headersSent) response.destroy();
-      else response.writeHead(status, { ...answer, connection: "close" }).end(body);
+      else response.writeHead(status, answer).end(body);
     }
   }
 
   const operators = getRequestListener(operatorRoutes(options, { assertOrigin, operatorOf, baseOf }).fetch);
-  const server = createServer((request, response) => {
-    const path = pathOf(request.url);
-    const service = serviceAt(path);
-    if (service) void serveAgent(request, response, path, service);
-    else void operators(request, response);
-  });
+  const timeouts = {
+    headersTimeout: headersMs,
+    requestTimeout: requestMs,
+    connectionsCheckingInterval: checkEveryMs,
+    keepAliveTimeout: unusedMs,
+  };
+  const server = createServer(
+    timeouts,
+    inTurn((request, response) => {
+      const path = pathOf(request.url);
+      const service = serviceAt(path);
+      if (service) void serveAgent(request, response, path, service);
+      else void operators(request, response);
+    }),
+  );
+  server.timeout = silentMs;
 
   return new Promise((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => reject(cannotListen(options, cause)));

@@ -44,11 +44,8 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
       return refuse(415, -32000, "Unsupported Media Type: Content-Type must be application/json");
     }
     const text = await exchange.admit(() => readBody(request, options.maxBodyBytes));
-    if (text === undefined) {
-      // The rest of the body is of no use to anybody, and neither is the connection it comes on.
-      response.setHeader("connection", "close");
-      return refuse(413, -32000, `The request has more than ${options.maxBodyBytes} bytes.`);
-    }
+    // What is left of the body is read past: a connection closed on a client that still sends loses it the answer.
+    if (text === undefined) return refuse(413, -32000, `The request has more than ${options.maxBodyBytes} bytes.`);
     let body: unknown;
     try {
       body = JSON.parse(text);
