@@ -3,7 +3,8 @@ import type { Clock, HubId, Store } from "@fed/core";
 import type { Caller, Consent as ConsentPort, LocalApps } from "@fed/router";
 import type { AuditTrail } from "../audit-trail.js";
 import { HubError } from "../errors.js";
-import { ApprovalDesk, type Approvals } from "./approvals.js";
+import { ApprovalDesk } from "./approval-desk.js";
+import type { Approvals } from "./approvals.js";
 import { type DefinedApps, Guard, type RatedTool } from "./guard.js";
 import { openToolRuleBook, type ToolRuleBook } from "./tool-rule-book.js";
 

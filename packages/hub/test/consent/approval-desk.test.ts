@@ -2,7 +2,7 @@ import { FedError } from "@fed/core";
 import { createTestClock, expectCode } from "@fed/core/testing";
 import type { ConsentGiven, ConsentRequest, Notification } from "@fed/router";
 import { beforeEach, describe, expect, it } from "vitest";
-import { ApprovalDesk, approvalLimits } from "../../src/consent/approvals.js";
+import { ApprovalDesk, approvalLimits } from "../../src/consent/approval-desk.js";
 
 const clock = createTestClock();
 const boss = { operator: { principal: "boss@pc2" } };
