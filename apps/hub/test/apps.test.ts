@@ -17,11 +17,11 @@ describe("fed apps", () => {
   it("shows what may be used, on every hub", async () => {
     const apps = await home.json<{ hub: string; app: string }[]>("pc1", "apps");
     expect(apps).toMatchObject([
-      { hub: "pc1", app: "notes", path: "local", status: "ready", stale: false },
-      { hub: "pc2", app: "notes", path: "lan", status: "ready", stale: false },
+      { hub: "pc1", app: "notes", path: "local", status: "idle", stale: false },
+      { hub: "pc2", app: "notes", path: "lan", status: "idle", stale: false },
     ]);
     expect(await home.text("pc1", "apps")).toMatch(
-      /^APP +PATH +STATUS +ABOUT\npc1\/notes +local +ready\npc2\/notes +lan +ready\n$/,
+      /^APP +PATH +STATUS +ABOUT\npc1\/notes +local +idle\npc2\/notes +lan +idle\n$/,
     );
     expect(await home.json<{ hub: string }[]>("pc2", "apps")).toMatchObject([{ hub: "pc2" }]);
   });
