@@ -43,7 +43,14 @@ describe.each(Object.entries(eras))("fed mcp in %s", (revision, options) => {
     expect(client.getNegotiatedProtocolVersion()).toBe(revision);
     expect(client.getInstructions()).toContain("apps.list");
     const { tools } = await client.listTools();
-    expect(tools.map(({ name }) => name).sort()).toEqual(["app.call", "apps.describe", "apps.list", "apps.search"]);
+    expect(tools.map(({ name }) => name).sort()).toEqual([
+      "app.call",
+      "apps.describe",
+      "apps.launch",
+      "apps.list",
+      "apps.search",
+      "apps.stop",
+    ]);
     const { structuredContent } = await client.callTool({ name: "apps.list", arguments: {} });
     expect(structuredContent).toMatchObject({ apps: [{ hub: "pc1" }, { hub: "pc2", app: "notes", path: "lan" }] });
   });

@@ -40,14 +40,16 @@ describe.each(Object.keys(eras) as (keyof typeof eras)[])("an agent that speaks 
       agent.callTool({ name, arguments: args }, options);
 
     expect(await call("apps.list", {})).toMatchObject({
-      structuredContent: { apps: [{ hub: "pc2", app: "echo", path: "lan", status: "ready" }] },
+      structuredContent: {
+        apps: [{ hub: "pc2", app: "echo", path: "lan", status: "ready", tools: ["count", "echo", "wait"] }],
+      },
     });
     const described = await call("apps.describe", { hub: "pc2", app: "echo" });
     expect(described.structuredContent).toMatchObject({
       tools: [{ name: "echo" }, { name: "count" }, { name: "wait" }],
     });
-    expect(await call("apps.search", { query: "ECHO" })).toMatchObject({
-      structuredContent: { matches: [{ hub: "pc2", app: "echo" }] },
+    expect(await call("apps.search", { query: "COUNT" })).toMatchObject({
+      structuredContent: { matches: [{ hub: "pc2", app: "echo", tool: { name: "count" } }] },
     });
     expect(await call("app.call", { hub: "pc2", app: "echo", tool: "echo", arguments: { text: "far" } })).toMatchObject(
       {
@@ -96,16 +98,16 @@ describe.each(Object.keys(eras) as (keyof typeof eras)[])("an agent that speaks 
     await agent.close();
   });
 
-  it("cannot call with a token that may only read", async () => {
+  it("calls with a token that may only read what only reads", async () => {
     await using fleet = new TestFleet();
     const agent = await agentOf(await fleetOf(fleet), era, "ReadOnly");
     expect(await agent.callTool({ name: "apps.list", arguments: {} })).toMatchObject({
       structuredContent: { apps: [{ app: "echo" }] },
     });
-    const refused = await agent.callTool({
-      name: "app.call",
-      arguments: { hub: "pc2", app: "echo", tool: "echo", arguments: { text: "x" } },
-    });
+    const call = (tool: string, args: object) =>
+      agent.callTool({ name: "app.call", arguments: { hub: "pc2", app: "echo", tool, arguments: args } });
+    expect(await call("echo", { text: "x" })).toMatchObject({ content: [{ text: "x" }] });
+    const refused = await call("count", { to: 1 });
     expect(refused.structuredContent).toMatchObject({ error: { code: "SHARING_DENIED" } });
     expect(JSON.stringify(refused)).toContain("scope");
     await agent.close();
@@ -178,5 +180,27 @@ describe("a session of the older era", () => {
     const { token } = await hub.operators.issueToken({ name: "a", scope: "ReadOnly" });
     const answer = await post(hub, token, { jsonrpc: "2.0", id: 1, method: "tools/list" });
     expect(await answer.text()).toContain("app.call");
+  });
+});
+
+describe("an agent on its own hub", () => {
+  it("launches and stops apps with an Admin token, and sees these tools with no other", async () => {
+    await using fleet = new TestFleet();
+    const hub = await fleet.hub("pc1", { http: localPort, apps: { echo: testApp() } });
+    const namesFor = async (scope: "Admin" | "ReadWrite") =>
+      (await (await agentOf(hub, "2026-07-28", scope)).listTools()).tools.map(({ name }) => name);
+    expect(await namesFor("ReadWrite")).not.toContain("apps.stop");
+    expect(await namesFor("Admin")).toEqual(expect.arrayContaining(["apps.launch", "apps.stop"]));
+
+    const admin = await agentOf(hub, "2026-07-28", "Admin");
+    const use = (name: string) => admin.callTool({ name, arguments: { app: "echo" } });
+    expect(await use("apps.stop")).toMatchObject({ structuredContent: { app: "echo", status: "stopped" } });
+    const listed = await admin.callTool({ name: "apps.list", arguments: {} });
+    expect(listed).toMatchObject({ structuredContent: { apps: [{ app: "echo", status: "stopped" }] } });
+    expect(await use("apps.launch")).toMatchObject({ structuredContent: { app: "echo", status: "ready" } });
+
+    const user = await agentOf(hub, "2026-07-28", "ReadWrite");
+    const refused = await user.callTool({ name: "apps.stop", arguments: { app: "echo" } });
+    expect(refused).toMatchObject({ isError: true, structuredContent: { error: { code: "SCOPE_MISSING" } } });
   });
 });

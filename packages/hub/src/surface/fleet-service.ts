@@ -1,32 +1,29 @@
 /** What an agent sees on `/mcp`: a few tools that reach every app of the fleet. Hub, app and tool are separate fields. */
 import { createHash } from "node:crypto";
 import type { Notification } from "@fed/router";
+import type { AppAddress } from "../catalogue/fleet-catalogue.js";
+import type {
+  AppPage,
+  DescribedApp,
+  FoundPage,
+  ListOptions,
+  PageOptions,
+  SearchOptions,
+} from "../catalogue/listed-app.js";
 import { HubError } from "../errors.js";
 import { isObject } from "../mcp/json-rpc.js";
 import { hubInfo, metaKeys, modernRevision } from "../mcp/meta.js";
-import type { Operator } from "../operators/operator.js";
+import { type Operator, requireScope } from "../operators/operator.js";
 import { valid } from "../valid.js";
-import { type CallInput, type FleetTool, fleetInputs, fleetToolList, isCallInput } from "./fleet-tools.js";
+import { type CallInput, type FleetTool, fleetInputs, isCallInput, scopeOf, toolsFor } from "./fleet-tools.js";
 import type { McpRequestOptions, McpService } from "./mcp-service.js";
 import { failure } from "./tool-failure.js";
 
-/** One app as `apps.list` shows it. */
-export interface ListedApp {
-  readonly hub: string;
-  readonly hubId: string;
-  readonly app: string;
-  readonly title?: string;
-  readonly description?: string;
-  /** `local`, the transport that reaches it now, or `none`. */
-  readonly path: string;
-  readonly status: "ready" | "starting" | "failed" | "idle" | "stopped" | "offline";
-  /** Whether this is what was last known and not what the hub says now. */
-  readonly stale: boolean;
-}
-
 /** The hub behind the surface. */
 export interface FleetBackend {
-  list(options: { readonly operator: Operator; readonly signal?: AbortSignal }): Promise<ListedApp[]>;
+  page(options: PageOptions): Promise<AppPage>;
+  search(options: SearchOptions): Promise<FoundPage>;
+  describe(address: AppAddress, options: ListOptions): Promise<DescribedApp>;
   /** Sends one MCP request to an app, wherever it is, and returns its result verbatim. */
   request(
     target: {
@@ -42,11 +39,12 @@ export interface FleetBackend {
       readonly notify?: (notification: Notification) => void;
     },
   ): Promise<unknown>;
+  launch(app: string): Promise<void>;
+  stop(app: string): Promise<void>;
 }
 
 const instructions =
   "This hub reaches the apps of a whole fleet. Find them with apps.list or apps.search, see an app's tools with apps.describe, use one with app.call.";
-const maxPages = 32;
 const taskPrefix = "fed1.";
 
 /** The service behind `/mcp`. */
@@ -63,7 +61,7 @@ export function createFleetService(backend: FleetBackend): McpService {
             cacheScope: "private",
           });
         case "tools/list":
-          return stamped({ tools: fleetToolList, ttlMs: 3_600_000, cacheScope: "private" });
+          return stamped({ tools: toolsFor(options.operator), ttlMs: 3_600_000, cacheScope: "private" });
         case "tools/call":
           return callOwnTool(backend, params, options);
         case "subscriptions/listen":
@@ -106,15 +104,28 @@ type Tool = (backend: FleetBackend, input: unknown, options: McpRequestOptions) 
 
 const tools: Readonly<Record<Exclude<FleetTool, "app.call">, Tool>> = {
   "apps.list": async (backend, input, { operator, signal }) => {
-    valid(fleetInputs["apps.list"], input);
-    return { apps: await backend.list({ operator, signal }) };
+    const { apps, ...page } = await backend.page({ ...valid(fleetInputs["apps.list"], input), operator, signal });
+    // An agent reads what is listed: of the tools it gets the names, and asks for what it wants to know.
+    return { apps: apps.map((app) => ({ ...app, tools: app.tools?.map(({ name }) => name) })), ...page };
   },
-  "apps.describe": async (backend, input, options) => {
-    const { hub, app } = valid(fleetInputs["apps.describe"], input);
-    return { tools: await allTools(backend, { hub, app }, options) };
+  "apps.describe": async (backend, input, { operator, signal }) => ({
+    ...(await backend.describe(valid(fleetInputs["apps.describe"], input), { operator, signal })),
+  }),
+  "apps.search": async (backend, input, { operator, signal }) => ({
+    ...(await backend.search({ ...valid(fleetInputs["apps.search"], input), operator, signal })),
+  }),
+  "apps.launch": async (backend, input, { operator }) => {
+    requireScope(operator, scopeOf("apps.launch"));
+    const { app } = valid(fleetInputs["apps.launch"], input);
+    await backend.launch(app);
+    return { app, status: "ready" };
   },
-  "apps.search": async (backend, input, options) =>
-    search(backend, valid(fleetInputs["apps.search"], input).query, options),
+  "apps.stop": async (backend, input, { operator }) => {
+    requireScope(operator, scopeOf("apps.stop"));
+    const { app } = valid(fleetInputs["apps.stop"], input);
+    await backend.stop(app);
+    return { app, status: "stopped" };
+  },
 };
 
 async function callTool(
@@ -183,61 +194,6 @@ function taskOwner(taskId: unknown): [string | null, string, string] {
   } catch (cause) {
     throw new HubError({ code: "REQUEST_INVALID", message: "There is no such task.", cause });
   }
-}
-
-interface ToolsPage {
-  readonly tools?: readonly { readonly name: string; readonly title?: string; readonly description?: string }[];
-  readonly nextCursor?: string;
-}
-
-async function allTools(
-  backend: FleetBackend,
-  target: { readonly hub: string | undefined; readonly app: string },
-  { operator, signal }: Pick<McpRequestOptions, "operator" | "signal">,
-): Promise<NonNullable<ToolsPage["tools"]>> {
-  const found: NonNullable<ToolsPage["tools"]>[number][] = [];
-  let cursor: string | undefined;
-  for (let page = 0; page < maxPages; page++) {
-    const params = cursor === undefined ? {} : { cursor };
-    const answer = (await backend.request(
-      { ...target, method: "tools/list", params },
-      { operator, signal },
-    )) as ToolsPage;
-    found.push(...(answer.tools ?? []));
-    cursor = answer.nextCursor;
-    if (cursor === undefined) break;
-  }
-  return found;
-}
-
-async function search(backend: FleetBackend, query: string, { operator, signal }: McpRequestOptions): Promise<Answer> {
-  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-  const matches = (...texts: (string | undefined)[]) => {
-    const text = texts.join(" ").toLowerCase();
-    return words.every((word) => text.includes(word));
-  };
-  const apps = await backend.list({ operator, signal });
-  const found = await Promise.all(
-    apps
-      .filter((app) => app.status === "ready")
-      .map(async ({ hub, hubId, app, title, description }) => {
-        const soon = AbortSignal.any([signal, AbortSignal.timeout(3000)]);
-        const listed = await allTools(backend, { hub: hubId, app }, { operator, signal: soon }).catch(() => []);
-        const hits = listed.filter((tool) =>
-          matches(hub, app, title, description, tool.name, tool.title, tool.description),
-        );
-        return {
-          hub,
-          app,
-          title,
-          description,
-          tools: hits.map(({ name, description: text }) => ({ name, description: text })),
-        };
-      }),
-  );
-  return {
-    matches: found.filter((app) => app.tools.length > 0 || matches(app.hub, app.app, app.title, app.description)),
-  };
 }
 
 function stamped(result: Record<string, unknown>): Record<string, unknown> {
