@@ -12,6 +12,7 @@ import type { AuditEntry } from "./audit-trail.js";
 import type { AppAddress } from "./catalogue/fleet-catalogue.js";
 import type {
   AppPage,
+  ChangedTool,
   DescribedApp,
   FoundPage,
   ListedApp,
@@ -19,7 +20,7 @@ import type {
   PageOptions,
   SearchOptions,
 } from "./catalogue/listed-app.js";
-import type { ChangedTool, ToolAcceptance } from "./catalogue/tool-pins.js";
+import type { ToolAcceptance } from "./catalogue/tool-pins.js";
 import type { ClusterStatus, Peer } from "./cluster/cluster.js";
 import type { RevocationReport, RevocationTarget } from "./cluster/revoking.js";
 import type { Approvals } from "./consent/approvals.js";

@@ -14,6 +14,7 @@ export { type AuditEntry, readAuditDirectory, readHead, verifyAuditDirectory } f
 export type { AppAddress } from "./catalogue/fleet-catalogue.js";
 export type {
   AppPage,
+  ChangedTool,
   DescribedApp,
   DescribedTool,
   FoundApp,
@@ -24,7 +25,7 @@ export type {
   PageOptions,
   SearchOptions,
 } from "./catalogue/listed-app.js";
-export type { ChangedTool, ToolAcceptance, ToolPinning, ToolPlace } from "./catalogue/tool-pins.js";
+export type { ToolAcceptance, ToolPinning } from "./catalogue/tool-pins.js";
 export type { ClusterStatus, Peer } from "./cluster/cluster.js";
 export type { RevocationReport, RevocationTarget } from "./cluster/revoking.js";
 export type { Approval, ApprovalDecision, Approvals, StandingAnswer } from "./consent/approvals.js";

@@ -39,6 +39,7 @@ export type {
   SharingRequest,
   ToolDefinition,
 } from "./ports.js";
+export { appStatuses } from "./ports.js";
 export { type Rate, RateLimit } from "./rate-limit.js";
 export { actionOf } from "./request-facts.js";
 export {

@@ -5,7 +5,7 @@ import { request, requireRunning } from "../hub-client.js";
 import type { Globals } from "../main.js";
 import { ago, CliError, print, table } from "../output.js";
 
-/** What `GET /apps` answers. */
+/** What `GET /local-apps` answers. */
 export interface LocalAppsAnswer {
   readonly apps: readonly AppHealth[];
   readonly configFile?: AppConfigFile;
@@ -36,7 +36,7 @@ export function addAppLifeCommands(apps: Command, globals: () => Globals): void 
     .description("how the apps of this hub are: processes, restarts, what went wrong")
     .action(async () => {
       const { dir, json } = globals();
-      print(json, await request<LocalAppsAnswer>(await requireRunning(dir), "GET", "/apps"), showHealth);
+      print(json, await request<LocalAppsAnswer>(await requireRunning(dir), "GET", "/local-apps"), showHealth);
     });
 
   apps

@@ -1,33 +1,19 @@
 /** `fed apps` and `fed call`: what an agent on this hub may see and do. */
 import { FedError } from "@fed/core";
-import type { ListedApp } from "@fed/hub";
 import type { CallToolResult } from "@modelcontextprotocol/client";
 import type { Command } from "commander";
 import type { HubCallOptions } from "../hub-agent.js";
 import { requireRunning } from "../hub-client.js";
 import type { Globals } from "../main.js";
-import { CliError, print, table } from "../output.js";
+import { CliError, print } from "../output.js";
+import { parseAddress } from "./address.js";
+import { addAppCatalogueCommands } from "./app-catalogue.js";
 import { addAppLifeCommands } from "./app-life.js";
-
-/** An idle app is started by the first call. */
-const usable: ReadonlySet<ListedApp["status"]> = new Set(["ready", "idle", "starting"]);
 
 /** Adds the commands. */
 export function addAppCommands(program: Command, globals: () => Globals): void {
-  const apps = program
-    .command("apps")
-    .description("the apps I may use, on every hub")
-    .option("--all", "those that cannot be used now, too", false)
-    .action(async ({ all }: { all: boolean }) => {
-      const { dir, json } = globals();
-      const { structuredContent } = await callHubTool(dir, "apps.list", {});
-      const { apps: listed } = structuredContent as { apps: ListedApp[] };
-      print(
-        json,
-        listed.filter((app) => all || usable.has(app.status)),
-        showApps,
-      );
-    });
+  const apps = program.command("apps").description("the apps I may use, on every hub");
+  addAppCatalogueCommands(apps, globals);
   addAppLifeCommands(apps, globals);
 
   program
@@ -74,14 +60,6 @@ function failureOf({ isError, structuredContent }: CallToolResult): FedError | u
   });
 }
 
-/** Hub and app of `HUB/APP` or `APP`. @throws {CliError} USAGE. */
-export function parseAddress(address: string): { hub?: string; app: string } {
-  const parts = address.split("/");
-  if (parts.length === 1 && parts[0]) return { app: parts[0] };
-  if (parts.length === 2 && parts[0] && parts[1]) return { hub: parts[0], app: parts[1] };
-  throw new CliError({ code: "USAGE", message: `${address} is not HUB/APP.`, hint: "See `fed apps`." });
-}
-
 function parseArguments(text: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(text);
@@ -99,17 +77,4 @@ function parseArguments(text: string): Record<string, unknown> {
 function showProgress(params: unknown): void {
   const { progress, total, message } = params as { progress?: number; total?: number; message?: string };
   process.stderr.write(`${progress ?? ""}${total === undefined ? "" : `/${total}`} ${message ?? ""}\n`);
-}
-
-function showApps(apps: readonly ListedApp[]): string {
-  if (apps.length === 0) return "No app that you may use is known.";
-  return table([
-    ["APP", "PATH", "STATUS", "ABOUT"],
-    ...apps.map(({ hub, app, path, status, stale, title, description }) => [
-      `${hub}/${app}`,
-      path,
-      stale ? `${status} (stale)` : status,
-      title ?? description ?? "",
-    ]),
-  ]);
 }

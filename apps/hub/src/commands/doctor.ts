@@ -1,11 +1,12 @@
 /** `fed doctor`: what is wrong and how to mend it. Exit status 1 when something is. */
 import { existsSync } from "node:fs";
 import { toFedError } from "@fed/core";
-import type { AppConfigFile, AppHealth, ClusterStatus, Peer } from "@fed/hub";
+import type { AppConfigFile, AppHealth, ChangedTool, ClusterStatus, Peer } from "@fed/hub";
 import type { Command } from "commander";
 import { request, requireRunning } from "../hub-client.js";
 import type { Globals } from "../main.js";
 import { print } from "../output.js";
+import { changedTools } from "./app-catalogue.js";
 import type { LocalAppsAnswer } from "./app-life.js";
 
 /** One thing that was looked at. */
@@ -83,8 +84,9 @@ async function examine(dir: string): Promise<Finding[]> {
   );
   if (!run) return findings;
 
-  const local = await request<LocalAppsAnswer>(run, "GET", "/apps");
+  const local = await request<LocalAppsAnswer>(run, "GET", "/local-apps");
   findings.push(...local.apps.map(examineApp), ...examineConfigFile(local.configFile));
+  findings.push(...examineTools((await changedTools(run)).changed));
   try {
     findings.push(...examineCluster(await request<ClusterStatus>(run, "GET", "/status")));
     findings.push(...(await request<Peer[]>(run, "GET", "/peers")).flatMap(examinePeer));
@@ -118,6 +120,17 @@ function examineConfigFile(file: AppConfigFile | undefined): Finding[] {
   if (!file.error) return [{ what, ok: true, detail: "in force as it is" }];
   const { code, message } = file.error;
   return [{ what, ok: false, detail: message, code, hint: "Mend it; the hub takes it up by itself." }];
+}
+
+function examineTools(changed: readonly ChangedTool[]): Finding[] {
+  const apps = Map.groupBy(changed, ({ hub, app }) => `${hub}/${app}`);
+  return [...apps].map(([address, tools]) => ({
+    what: `tools of ${address}`,
+    ok: false,
+    detail: `${tools.map(({ tool }) => tool).join(", ")} changed since first seen or accepted`,
+    code: "TOOL_CHANGED",
+    hint: `Look at them with apps.describe, then: fed apps accept ${address}`,
+  }));
 }
 
 function examinePeer({ name, state, path }: Peer): Finding[] {

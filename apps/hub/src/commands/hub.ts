@@ -18,6 +18,7 @@ interface UpOptions {
   readonly discovery: boolean;
   readonly relay: readonly string[];
   readonly approvalTimeout: string;
+  readonly pinTools: boolean;
   readonly metricsOpen: boolean;
   readonly otlp?: string;
   readonly logLevel: string;
@@ -65,6 +66,7 @@ export function addHubCommands(program: Command, globals: () => Globals): void {
         .env("OTEL_EXPORTER_OTLP_ENDPOINT")
         .argParser(collectorUrl),
     )
+    .option("--pin-tools", "refuse a tool whose definition has changed until `fed apps accept`", false)
     .addOption(
       new Option("--log-level <level>", "what is logged, on stderr")
         .choices(["debug", "info", "warn", "error", "silent"])
@@ -94,6 +96,7 @@ export function addHubCommands(program: Command, globals: () => Globals): void {
               },
         relays: options.relay.length > 0 ? options.relay : undefined,
         approvalTimeoutMs: parseDuration(options.approvalTimeout),
+        toolPinning: options.pinTools ? "approve" : "alert",
         metrics: options.metricsOpen ? "open" : "token",
         log: hubLogger(logger),
       };

@@ -4,7 +4,7 @@ import { type Command, Option } from "commander";
 import { onHub, request } from "../hub-client.js";
 import type { Globals } from "../main.js";
 import { ago, CliError, parseDuration, print, table } from "../output.js";
-import { parseAddress } from "./apps.js";
+import { parseAddress } from "./address.js";
 
 interface CreateOptions {
   readonly name: string;

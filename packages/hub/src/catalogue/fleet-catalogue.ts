@@ -10,6 +10,7 @@ import type { AppTarget } from "../operators/within.js";
 import {
   type AppPage,
   type ChangedOf,
+  type ChangedTool,
   type DescribedApp,
   type FoundPage,
   foundApp,
@@ -20,7 +21,7 @@ import {
   type SearchOptions,
 } from "./listed-app.js";
 import { isRepeatable } from "./repeatable.js";
-import type { ChangedTool, ToolAcceptance, ToolPins } from "./tool-pins.js";
+import type { PinChange, ToolAcceptance, ToolPins } from "./tool-pins.js";
 
 const maxToolPages = 32;
 
@@ -109,7 +110,7 @@ export class FleetCatalogue {
 
   /** Every tool that has changed, by hub, app and tool. */
   changed(): ChangedTool[] {
-    return this.#options.pins.changed();
+    return this.#options.pins.changed().map((change) => this.#named(change));
   }
 
   /** Accepts what has changed of an app; durable, and in the audit log, once resolved. @throws {HubError} TOOL_CHANGED. */
@@ -121,7 +122,11 @@ export class FleetCatalogue {
     for (const { tool, from, to } of accepted) {
       await audit.record({ type: "tool.accepted", hub: hubId, app, tool, from, to, by: operator.principal });
     }
-    return accepted;
+    return accepted.map((change) => this.#named(change));
+  }
+
+  #named({ hub, ...change }: PinChange): ChangedTool {
+    return { hub: this.#options.nameOfHub(hub) ?? hub, hubId: hub, ...change };
   }
 
   /** An app that has just answered, of a hub whose listing is late. */

@@ -1,7 +1,9 @@
 /** Apps and tools of the fleet as operators and agents are shown them. */
+import type { HubId } from "@fed/core";
 import type { CatalogueEntry, HubsSeen, Place, SearchHit, ToolSummary } from "@fed/router";
 import type { ToolDefinition } from "../apps/tool-list.js";
 import type { Operator } from "../operators/operator.js";
+import type { PinChange } from "./tool-pins.js";
 
 /** One tool of an app, in short. */
 export interface ListedTool extends ToolSummary {
@@ -48,6 +50,12 @@ export interface DescribedTool extends ToolDefinition, Pick<ListedTool, "risk" |
 /** One app with everything its tools say of themselves. */
 export interface DescribedApp extends Omit<ListedApp, "tools" | "more"> {
   readonly tools: readonly DescribedTool[];
+}
+
+/** A tool whose definition is not the one that was first seen, or accepted since. */
+export interface ChangedTool extends Omit<PinChange, "hub"> {
+  readonly hub: string;
+  readonly hubId: HubId;
 }
 
 /** On whose authority something is listed. */

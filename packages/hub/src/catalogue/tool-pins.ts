@@ -15,7 +15,7 @@ export interface ToolPlace {
 }
 
 /** A tool whose definition is not the one that was accepted. */
-export interface ChangedTool extends ToolPlace {
+export interface PinChange extends ToolPlace {
   /** The hash of the accepted definition; absent for a tool that its app did not have before. */
   readonly from?: string;
   /** The hash of the definition that was seen last. */
@@ -51,7 +51,7 @@ export interface ToolPinsOptions {
   readonly clock: Clock;
   readonly mode: ToolPinning;
   /** A definition is not the accepted one. At most 256 at once and six a minute for each hub; `changed()` has them all. */
-  readonly onChanged: (changed: ChangedTool) => void;
+  readonly onChanged: (changed: PinChange) => void;
   /** Pins could not be written down, or there are too many; the hub runs on. */
   readonly onError: (error: unknown) => void;
 }
@@ -65,14 +65,14 @@ export interface ToolPins extends AsyncDisposable {
   /** Those of an app's tools whose definition has changed; undefined when there are none. */
   changedOf(hub: HubId, app: string): ReadonlyMap<string, unknown> | undefined;
   /** Every tool that has changed, by hub, app and tool. */
-  changed(): ChangedTool[];
+  changed(): PinChange[];
   /** In mode `approve`, refuses a tool that is not as it was accepted. @throws {HubError} TOOL_CHANGED. */
   assertAccepted(place: ToolPlace): void;
   /**
    * Accepts what has changed of an app, or of one of its tools; durable once resolved.
    * @throws {HubError} TOOL_CHANGED when a definition is not the one with `hash` any more.
    */
-  accept(hub: HubId, acceptance: Omit<ToolAcceptance, "hub">): Promise<ChangedTool[]>;
+  accept(hub: HubId, acceptance: Omit<ToolAcceptance, "hub">): Promise<PinChange[]>;
   /** Forgets a hub that will not come back. */
   forgetHub(hub: HubId): void;
 }
@@ -141,9 +141,9 @@ class PinBook implements ToolPins {
     return changed && changed.size > 0 ? changed : undefined;
   }
 
-  changed(): ChangedTool[] {
+  changed(): PinChange[] {
     const all = [...this.#hubs].flatMap(([hub, apps]) =>
-      [...apps].flatMap(([app, pins]) => [...pins.changed.keys()].map((tool) => changedTool({ hub, app, tool }, pins))),
+      [...apps].flatMap(([app, pins]) => [...pins.changed.keys()].map((tool) => pinChange({ hub, app, tool }, pins))),
     );
     const keyOf = ({ hub, app, tool }: ToolPlace) => `${hub} ${app} ${tool}`;
     return all.sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
@@ -165,11 +165,11 @@ class PinBook implements ToolPins {
     });
   }
 
-  async accept(hub: HubId, { app, tool: only, hash }: Omit<ToolAcceptance, "hub">): Promise<ChangedTool[]> {
+  async accept(hub: HubId, { app, tool: only, hash }: Omit<ToolAcceptance, "hub">): Promise<PinChange[]> {
     const pins = this.#pins(hub, app);
     if (!pins) return [];
     const tools = [...pins.changed.keys()].filter((tool) => only === undefined || tool === only);
-    const done = tools.map((tool) => changedTool({ hub, app, tool }, pins));
+    const done = tools.map((tool) => pinChange({ hub, app, tool }, pins));
     if (hash !== undefined && done.some(({ to }) => to !== hash)) {
       throw new HubError({
         code: "TOOL_CHANGED",
@@ -222,7 +222,7 @@ class PinBook implements ToolPins {
       return true;
     }
     changed.set(tool, { hash, atMs: this.#options.clock.nowMs() });
-    if (this.#alerts.tryTake(hub)) this.#options.onChanged(changedTool({ hub, app, tool }, pins));
+    if (this.#alerts.tryTake(hub)) this.#options.onChanged(pinChange({ hub, app, tool }, pins));
     return true;
   }
 
@@ -259,7 +259,7 @@ function isAccepted({ accepted, changed, partial }: AppPins, tool: string): bool
   return !changed.has(tool) && (accepted.has(tool) || partial);
 }
 
-function changedTool(place: ToolPlace, { accepted, changed }: AppPins): ChangedTool {
+function pinChange(place: ToolPlace, { accepted, changed }: AppPins): PinChange {
   const from = accepted.get(place.tool);
   const { hash, atMs } = changed.get(place.tool)!;
   return { ...place, ...(from !== undefined && { from }), to: hash, atMs };

@@ -5,6 +5,7 @@ import type { Hub } from "../contract.js";
 import { requireScope, type Scope } from "../operators/operator.js";
 import { valid } from "../valid.js";
 import type { AgentTokens } from "./agent-tokens.js";
+import { addCatalogueRoutes } from "./catalogue-api.js";
 import { addConsentRoutes } from "./consent-api.js";
 import type { HubEnvironment } from "./http-server.js";
 import { body, json } from "./request-body.js";
@@ -125,7 +126,8 @@ export function addApiRoutes(app: Hono<HubEnvironment>, hub: Hub, tokens: AgentT
   );
   addConsentRoutes(route, hub);
   const appOf = (context: Context) => context.req.param("app") ?? "";
-  route("GET", "/apps", "ReadOnly", () => ({ apps: hub.apps.health(), configFile: hub.apps.configFile() }));
+  addCatalogueRoutes(route, hub);
+  route("GET", "/local-apps", "ReadOnly", () => ({ apps: hub.apps.health(), configFile: hub.apps.configFile() }));
   for (const action of ["launch", "stop", "restart"] as const) {
     route("POST", `/apps/:app/${action}`, "Admin", async (context) => {
       await hub.apps[action](appOf(context));
