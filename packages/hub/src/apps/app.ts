@@ -2,22 +2,23 @@
  * One app's life: idle until it is asked for or started with the hub, ready, failed and tried again with growing pauses for
  * ever, stopped by its operator. It can be replaced, drained and ended at any point of it, and never hurts another.
  */
-import { type Clock, FedError, isFedError, type Timer, toFedError } from "@fed/core";
+import { type Clock, type FedError, type Timer, toFedError } from "@fed/core";
 import { type AppStatus, detailsOf } from "@fed/router";
-import { HubError } from "../errors.js";
+import type { HubError } from "../errors.js";
+import { isObject } from "../mcp/json-rpc.js";
 import { pause } from "../pause.js";
 import { type AppConfig, fingerprint, startOf } from "./app-config.js";
 import type { AppConnection, AppRequestOptions } from "./app-connection.js";
+import { appEnded, appNotRunning, appStopped } from "./app-errors.js";
 import type { AppHealth } from "./app-health.js";
 import { AppLog } from "./app-log.js";
 import { concealment } from "./app-secrets.js";
+import { Backoff } from "./backoff.js";
 import { concealError } from "./conceal-error.js";
+import { heldMs } from "./held-call.js";
 import type { RunningApp } from "./open-app.js";
+import { orAborted } from "./or-aborted.js";
 
-const firstPauseMs = 500;
-const longestPauseMs = 30_000;
-/** How long an app must have run before its next start is as prompt as the first. */
-const provenAfterMs = 30_000;
 /** A request waits for a start that is at most this far off; beyond that it is told why not. */
 const patienceMs = 1_000;
 /** How long what is under way may take to end when an app is stopped, changed or removed. */
@@ -55,9 +56,7 @@ export class App {
   /** Why it does not run, and why it did not the last time. */
   #error: FedError | undefined;
   #lastError: { readonly error: FedError; readonly atMs: number } | undefined;
-  #pauseMs = firstPauseMs;
-  /** Before this it is not started again, monotonic milliseconds. */
-  #notBeforeMs = 0;
+  readonly #backoff: Backoff;
   #retry: Timer | undefined;
   #idle: Timer | undefined;
   #stopped = false;
@@ -65,6 +64,8 @@ export class App {
   /** Resolves when what ran before is gone. */
   #gone: Promise<unknown>;
   #inFlight = 0;
+  /** Before this an agent may answer what the app asked it, monotonic milliseconds. */
+  #heldUntilMs = 0;
   #drained: (() => void) | undefined;
   #toldStatus: AppStatus | undefined;
 
@@ -72,6 +73,7 @@ export class App {
     this.name = options.name;
     this.#options = options;
     this.#clock = options.clock;
+    this.#backoff = new Backoff(options.clock);
     this.#config = options.config;
     this.#fingerprint = fingerprint(options.config);
     this.#gone = options.after ?? Promise.resolve();
@@ -159,7 +161,10 @@ export class App {
       this.#inFlight++;
       this.#idle?.cancel();
       try {
-        return await running.connection.request(method, params, options);
+        const result = await running.connection.request(method, params, options);
+        if (isObject(result) && result.resultType === "input_required")
+          this.#heldUntilMs = this.#clock.monotonicMs() + heldMs;
+        return result;
       } catch (cause) {
         const error = concealError(toFedError(cause), concealment(this.#config));
         // Whatever did not reach the app may go to its next run.
@@ -174,7 +179,7 @@ export class App {
   /** Ends what {@link stop} did and starts it at once. @throws {FedError} APP_START_FAILED. */
   async launch(): Promise<void> {
     this.#stopped = false;
-    this.#notBeforeMs = 0;
+    this.#backoff.skip();
     if (!this.#running) await this.#start();
     await this.#described;
     if (!this.#running) throw this.#error ?? this.#unavailable();
@@ -208,8 +213,7 @@ export class App {
     this.#config = config;
     this.#fingerprint = fingerprint(config);
     this.#error = undefined;
-    this.#notBeforeMs = 0;
-    this.#pauseMs = firstPauseMs;
+    this.#backoff.reset();
     this.#retry?.cancel();
     if (this.#stopped) return;
     if (runs) void this.#start();
@@ -233,7 +237,7 @@ export class App {
     for (let tried = false; ; ) {
       if (this.#running) return this.#running;
       if (this.#stopped || this.#closed || tried) throw this.#unavailable();
-      const waitMs = this.#starting ? 0 : this.#notBeforeMs - this.#clock.monotonicMs();
+      const waitMs = this.#starting ? 0 : this.#backoff.waitMs;
       if (waitMs > patienceMs) throw this.#unavailable();
       if (waitMs > 0) {
         await orAborted(pause(this.#clock, waitMs), signal);
@@ -291,8 +295,7 @@ export class App {
     if (this.#running !== running) return;
     this.#running = undefined;
     this.#gone = running.gone;
-    if (this.#clock.monotonicMs() - startedAt > provenAfterMs) this.#pauseMs = firstPauseMs;
-    this.#failed(this.#ended(running));
+    this.#failed(this.#ended(running), this.#clock.monotonicMs() - startedAt);
     this.#startLater();
     this.#tellStatus();
   }
@@ -313,20 +316,18 @@ export class App {
     return false;
   }
 
-  #failed(error: FedError): void {
+  #failed(error: FedError, ranMs?: number): void {
     if (this.#closed || this.#stopped) return;
     this.#error = error;
     this.#lastError = { error, atMs: this.#clock.nowMs() };
-    this.#notBeforeMs = this.#clock.monotonicMs() + this.#pauseMs * (0.5 + Math.random());
-    this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs);
+    this.#backoff.failed(ranMs);
   }
 
   /** What starts with the hub is tried again by itself; the rest when somebody asks. */
   #startLater(): void {
     if (this.#running || !this.#error || this.#starting || startOf(this.#config) !== "eager") return;
     this.#retry?.cancel();
-    const inMs = Math.max(0, this.#notBeforeMs - this.#clock.monotonicMs());
-    this.#retry = this.#clock.setTimer(inMs, () => void this.#start());
+    this.#retry = this.#clock.setTimer(this.#backoff.waitMs, () => void this.#start());
   }
 
   /** Begins to count the time in which nothing is asked. */
@@ -335,7 +336,8 @@ export class App {
     this.#idle?.cancel();
     const { idleStopMs } = this.#config;
     if (idleStopMs === undefined || startOf(this.#config) === "eager" || !this.#running || this.#inFlight > 0) return;
-    this.#idle = this.#clock.setTimer(idleStopMs, () => void this.#halt(0));
+    const inMs = Math.max(idleStopMs, this.#heldUntilMs - this.#clock.monotonicMs());
+    this.#idle = this.#clock.setTimer(inMs, () => void this.#halt(0));
   }
 
   /** Takes no further requests, waits `graceMs` for those under way, and ends what runs. */
@@ -375,53 +377,16 @@ export class App {
 
   #ended(running: RunningApp): HubError {
     const conceal = concealment(this.#config);
-    const printed = this.log.last(conceal);
-    const why = running.failure() ?? "it ended its side of the conversation";
-    return new HubError({
-      code: "APP_UNAVAILABLE",
-      message: conceal(`App ${this.name} does not run: ${why}${printed === "" ? "." : ` — it printed: ${printed}`}`),
-      hint: "It is started again by itself; `fed apps logs` shows what it printed.",
-      retryable: true,
-    });
+    const why = running.failure();
+    return appEnded(this.name, why && conceal(why), this.log.last(conceal));
   }
 
   #unavailable(): HubError {
-    const { name } = this;
-    if (this.#stopped) {
-      return new HubError({
-        code: "APP_UNAVAILABLE",
-        message: `App ${name} was stopped by its operator.`,
-        hint: `Its operator starts it again with \`fed apps launch ${name}\`.`,
-      });
-    }
-    const waitMs = Math.max(0, this.#notBeforeMs - this.#clock.monotonicMs());
-    return new HubError({
-      code: "APP_UNAVAILABLE",
-      message: this.#error?.message ?? `App ${name} does not run.`,
-      hint: `It is started again in ${Math.ceil(waitMs / 1000)} s at the earliest; try again then.`,
-      retryable: true,
-      cause: this.#error,
-    });
+    return this.#stopped ? appStopped(this.name) : appNotRunning(this.name, this.#error, this.#backoff.waitMs);
   }
 }
 
 async function end({ connection, gone }: RunningApp): Promise<void> {
   await connection.close().catch(() => {});
   await gone;
-}
-
-/** `work`, or the reason of `signal` as soon as it aborts. */
-async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => {
-    const cause: unknown = signal.reason;
-    aborted.reject(isFedError(cause) ? cause : new FedError({ code: "ABORTED", message: "The call was cancelled." }));
-  };
-  if (signal.aborted) abort();
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    return await Promise.race([work, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
 }
