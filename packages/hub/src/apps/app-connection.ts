@@ -17,6 +17,8 @@ export interface AppRequestOptions {
   readonly signal: AbortSignal;
   /** Who asks. What cannot be told apart by the app's words goes only to somebody it may concern. */
   readonly principal: string;
+  /** What an app reached by HTTP wants repeated in the request's headers. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Hears what belongs to this request, in order, before its result. */
   notify(notification: Notification): void;
 }

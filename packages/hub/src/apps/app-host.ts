@@ -1,9 +1,10 @@
 /** The hub's own apps, as the router asks for them: a set that is replaced by difference while it runs. */
-import type { Clock, Store } from "@fed/core";
-import type { AppContext, AppRequest, LocalApp, LocalApps } from "@fed/router";
+import { type Clock, isFedError, type Store } from "@fed/core";
+import { type AppContext, type AppRequest, detailsOf, type LocalApp, type LocalApps } from "@fed/router";
 import { HubError } from "../errors.js";
-import { isObject } from "../mcp/json-rpc.js";
+import { isObject, rpcCodes } from "../mcp/json-rpc.js";
 import { modernRevision } from "../mcp/meta.js";
+import { encodeParamHeaders, paramHeadersOf } from "../mcp/param-headers.js";
 import type { Seal } from "../seal.js";
 import { App } from "./app.js";
 import { type AppConfig, checkApp, fingerprint, runsAlike } from "./app-config.js";
@@ -96,6 +97,13 @@ export function createAppHost(options: AppHostOptions): AppHost {
       message: `This hub has no app called ${name}.`,
       hint: "See `fed apps`.",
     });
+  };
+
+  const headersFor = (app: App, method: string, params: Record<string, unknown>) => {
+    if (method !== "tools/call" || !("url" in app.config)) return undefined;
+    const definition = known.tool(app.name, app.fingerprint, String(params.name));
+    const headers = paramHeadersOf(definition?.inputSchema);
+    return headers.length > 0 ? encodeParamHeaders(headers, params.arguments) : undefined;
   };
 
   const learnTools = async (app: App, connection: AppConnection): Promise<void> => {
@@ -194,12 +202,22 @@ export function createAppHost(options: AppHostOptions): AppHost {
       if (request.method === "ping") return {};
       const principal = context.caller.operator;
       const about = { principal, app: name, method: request.method, params };
-      const result = await app.request(request.method, inputs.open(about), {
-        signal: context.signal,
-        principal,
-        notify: moderated((notification) => context.notify(notification), clock),
-      });
-      return inputs.close(about, result);
+      const sent = inputs.open(about);
+      const send = () =>
+        app.request(request.method, sent, {
+          signal: context.signal,
+          principal,
+          headers: headersFor(app, request.method, params),
+          notify: moderated((notification) => context.notify(notification), clock),
+        });
+      try {
+        return inputs.close(about, await send());
+      } catch (cause) {
+        // The definition has changed unnoticed, and the app refused before it did anything.
+        if (!isHeaderMismatch(cause)) throw cause;
+        await learnTools(app, await app.connection(context.signal));
+        return inputs.close(about, await send());
+      }
     },
     tool(name, tool) {
       const app = apps.get(name);
@@ -280,4 +298,10 @@ function paramsOf({ method, params = {} }: AppRequest): Record<string, unknown> 
   }
   if (isObject(params)) return params;
   throw new HubError({ code: "REQUEST_INVALID", message: "The request's params are not an object." });
+}
+
+/** Whether an app of the later revision refused a request for what its headers say. */
+function isHeaderMismatch(cause: unknown): boolean {
+  const rpc = isFedError(cause) && detailsOf(cause)?.rpc;
+  return isObject(rpc) && rpc.code === rpcCodes.headerMismatch;
 }

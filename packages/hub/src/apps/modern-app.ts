@@ -12,6 +12,8 @@ import type { RpcHandlers, RpcPeer } from "./rpc-peer.js";
 interface Running {
   readonly principal: string;
   readonly wantsLogs: boolean;
+  /** It is a subscription, whose notifications name it. */
+  readonly follows: boolean;
   notify(notification: Notification): void;
 }
 
@@ -44,10 +46,15 @@ export class ModernApp implements AppConnection, RpcHandlers {
     this.#running.set(id, {
       principal: options.principal,
       wantsLogs: facts.logLevel !== undefined,
+      follows: method === "subscriptions/listen",
       notify: (notification) => options.notify(notification),
     });
     try {
-      return await this.#peer.request(method, modernParams(params, facts, id), { id, signal: options.signal });
+      return await this.#peer.request(method, modernParams(params, facts, id), {
+        id,
+        signal: options.signal,
+        headers: options.headers,
+      });
     } finally {
       this.#running.delete(id);
     }
@@ -89,8 +96,8 @@ export class ModernApp implements AppConnection, RpcHandlers {
 
   #ownerOf(method: string, related: RequestId | undefined): Running | undefined {
     if (related !== undefined) return this.#running.get(related);
-    const all = [...this.#running.values()];
-    return soleOwner(method === "notifications/message" ? all.filter(({ wantsLogs }) => wantsLogs) : all);
+    const calls = [...this.#running.values()].filter(({ follows }) => !follows);
+    return soleOwner(method === "notifications/message" ? calls.filter(({ wantsLogs }) => wantsLogs) : calls);
   }
 
   /** The hub's own subscription, as long as the app lives. An app that cannot say so simply tells nothing. */

@@ -31,6 +31,8 @@ export interface RpcRequestOptions {
   readonly signal?: AbortSignal;
   /** From {@link RpcPeer.nextId}. Default: the next one. */
   readonly id?: number;
+  /** For transports that have headers. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
 interface Pending {
@@ -77,7 +79,7 @@ export class RpcPeer {
    *   of the signal.
    */
   request(method: string, params: Record<string, unknown>, options: RpcRequestOptions = {}): Promise<unknown> {
-    const { signal, id = this.nextId() } = options;
+    const { signal, id = this.nextId(), headers } = options;
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#ended) return Promise.reject(this.#gone(false));
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
@@ -85,7 +87,7 @@ export class RpcPeer {
     const closing = this.#transport.hasPerRequestStream ? new AbortController() : undefined;
     const sent = this.#transport.send(
       { jsonrpc: "2.0", id, method, params } as JSONRPCMessage,
-      closing && { requestSignal: closing.signal, onRequestStreamEnd: () => this.#fail(id, this.#gone(true)) },
+      closing && { requestSignal: closing.signal, headers, onRequestStreamEnd: () => this.#fail(id, this.#gone(true)) },
     );
     sent.catch((cause: unknown) => this.#fail(id, sendFailure(this.#app, cause)));
     if (!signal) return promise;

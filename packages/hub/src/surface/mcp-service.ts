@@ -1,5 +1,6 @@
 /** Something that answers MCP requests, in the terms of revision 2026-07-28; the endpoint speaks every revision for it. */
 import type { Notification } from "@fed/router";
+import type { ParamHeader } from "../mcp/param-headers.js";
 import type { Operator } from "../operators/operator.js";
 
 /** Who asks, and how to reach them until the result. */
@@ -18,4 +19,6 @@ export interface McpService {
     params: Record<string, unknown>,
     options: McpRequestOptions,
   ): Promise<Record<string, unknown>>;
+  /** Arguments of a tool that its definition, as shown here, wants repeated in HTTP headers. */
+  headersOf?(tool: unknown): readonly ParamHeader[];
 }

@@ -2,6 +2,7 @@
 import { CoreError } from "@fed/core";
 import { failureOf, isObject, type RpcFailure, type RpcRequest, rpcCodes } from "../mcp/json-rpc.js";
 import { agentFacts, metaKeys, modernRevision, stampFacts } from "../mcp/meta.js";
+import { findParamMismatch } from "../mcp/param-headers.js";
 import type { Exchange } from "./exchange.js";
 import { McpResponse } from "./mcp-response.js";
 
@@ -25,6 +26,7 @@ export async function serveModern(
   const lasts = method === "subscriptions/listen";
   const controller = new AbortController();
   const reply = new McpResponse(exchange.response, {
+    holding: exchange.holding,
     // Closing the response's stream is how a client cancels.
     onGone: () => controller.abort(new CoreError({ code: "ABORTED", message: "The agent is gone." })),
   });
@@ -58,7 +60,7 @@ function ofSubscription(body: Record<string, unknown>, id: RpcRequest["id"]): Re
 
 /** What is wrong with a request before anybody looks at what it asks. */
 function refusalOf(
-  { request }: Exchange,
+  { request, service }: Exchange,
   { method, params = {} }: RpcRequest,
   revision: string | undefined,
 ): RpcFailure | undefined {
@@ -78,7 +80,10 @@ function refusalOf(
   const header = headers["mcp-name"];
   if (header === undefined) return mismatch("Mcp-Name", "(missing)", named);
   const decoded = decodeHeader(String(header).trim());
-  return decoded === named ? undefined : mismatch("Mcp-Name", String(header), named);
+  if (decoded !== named) return mismatch("Mcp-Name", String(header), named);
+  if (method !== "tools/call") return undefined;
+  const wrong = findParamMismatch(service.headersOf?.(named) ?? [], params.arguments, headers);
+  return wrong && mismatch(wrong.header, wrong.sent ?? "(missing)", wrong.argument);
 }
 
 /** A header's value; text that no header can carry comes as `=?base64?…?=`. Undefined of one that is spelt badly. */

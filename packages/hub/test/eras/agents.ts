@@ -33,7 +33,7 @@ export interface Agent extends AsyncDisposable {
   readonly capabilities: Record<string, unknown>;
   /** One request, its result as the client hands it on. */
   request(method: string, params?: Record<string, unknown>, signal?: AbortSignal): Promise<Record<string, unknown>>;
-  /** The text of a tool's result. */
+  /** The text of a tool's result, by the client's own `callTool`. */
   call(name: string, args?: Record<string, unknown>, signal?: AbortSignal): Promise<string>;
   /** Follows every list, and these resources. @returns what is followed, where the revision tells. */
   follow(...uris: string[]): Promise<Record<string, unknown> | undefined>;
@@ -75,6 +75,8 @@ async function connectLegacy({ url, token, answers = {}, mute = false }: AgentOp
       },
       [Symbol.asyncDispose]: () => client.close(),
     },
+    (name, args, signal) =>
+      client.callTool({ name, arguments: args }, undefined, { timeout: 15_000, ...(signal && { signal }) }),
     () => ({ instructions: client.getInstructions(), capabilities: client.getServerCapabilities() }),
   );
   const tell = async (notification: unknown) => void told.push(notification as Told);
@@ -118,6 +120,7 @@ async function connectModern({ url, token, answers = {}, mute = false }: AgentOp
       },
       [Symbol.asyncDispose]: () => client.close(),
     },
+    (name, args, signal) => client.callTool({ name, arguments: args }, { timeout: 15_000, ...(signal && { signal }) }),
     () => ({ instructions: client.getInstructions(), capabilities: client.getServerCapabilities() }),
   );
   const tell = async (notification: unknown) => void told.push(notification as Told);
@@ -145,15 +148,14 @@ function answering(agent: Agent) {
 
 function describe(
   agent: Omit<Agent, "call">,
+  callTool: (name: string, args: Record<string, unknown>, signal?: AbortSignal) => Promise<unknown>,
   facts: () => { instructions: string | undefined; capabilities: unknown },
 ): Agent {
   return Object.defineProperties(
     {
       ...agent,
       async call(name: string, args: Record<string, unknown> = {}, signal?: AbortSignal) {
-        const { content } = (await agent.request("tools/call", { name, arguments: args }, signal)) as {
-          content: { text: string }[];
-        };
+        const { content } = (await callTool(name, args, signal)) as { content: { text: string }[] };
         return content[0]!.text;
       },
     },
