@@ -1,7 +1,6 @@
 /** A hub, put together: identity, apps, policy, audit, cluster, and the ports for agents and operators. */
 import { type Clock, type HubId, type Store, systemClock } from "@fed/core";
 import { createRevocationChecker, type RevocationChecker } from "@fed/revocation";
-import type { Caller } from "@fed/router";
 import { formatPrincipal } from "@fed/trust";
 import { type AppHost, createAppHost } from "./apps/app-host.js";
 import { AppSources } from "./apps/app-sources.js";
@@ -10,33 +9,25 @@ import { FleetCatalogue } from "./catalogue/fleet-catalogue.js";
 import { openToolWatch, type ToolWatch } from "./catalogue/tool-watch.js";
 import { Cluster } from "./cluster/cluster.js";
 import { Federation } from "./cluster/federation.js";
-import { knownAddresses } from "./cluster/known-addresses.js";
+import { lanOptions } from "./cluster/known-addresses.js";
 import { type Membership, openMembership } from "./cluster/membership.js";
 import { applyRevocations, revoke } from "./cluster/revoking.js";
 import { type Consent, openConsent } from "./consent/consent.js";
-import type { Hub, HubCallOptions } from "./contract.js";
+import type { Hub } from "./contract.js";
+import { FleetCalls } from "./fleet-calls.js";
 import { type AgentFacts, stampFacts } from "./mcp/meta.js";
 import { Opened } from "./opened.js";
-import { createAccessTokens } from "./operators/access-tokens.js";
-import { createAdmission } from "./operators/admission.js";
-import { createAuthenticate } from "./operators/authenticate.js";
-import type { Operator } from "./operators/operator.js";
 import { type OperatorTokens, openOperatorTokens, unauthenticated } from "./operators/tokens.js";
-import { type AppTarget, sendWithin } from "./operators/within.js";
-import type { HubOptions, LanOptions, Logger } from "./options.js";
-import { callScope, openPolicyBook, type PolicyBook } from "./policy-book.js";
+import type { HubOptions, Logger } from "./options.js";
+import { openPolicyBook, type PolicyBook } from "./policy-book.js";
 import { createRefusalLog, type RefusalLog } from "./refusal-log.js";
 import { openSeal, type Seal } from "./seal.js";
 import { type Identity, openIdentity } from "./state/identity.js";
 import { removeRunFile, writeRunFile } from "./state/run-file.js";
 import { openSqliteStore } from "./state/sqlite-store.js";
 import { openStateDirectory, type StateDirectory } from "./state/state-directory.js";
-import { createAgentTokens } from "./surface/agent-tokens.js";
-import { addApiRoutes } from "./surface/api.js";
-import { type HttpServer, maxBodyBytes, startHttpServer } from "./surface/http-server.js";
-import { createMcpEndpoint } from "./surface/mcp-endpoint.js";
-import { createServices } from "./surface/services.js";
-import { addTapRoute } from "./surface/tap-route.js";
+import type { HttpServer } from "./surface/http-server.js";
+import { openPorts } from "./surface/ports.js";
 import { createTelemetry, type Telemetry } from "./telemetry/telemetry.js";
 
 const silent: Logger = { info() {}, warn() {} };
@@ -78,9 +69,6 @@ export async function createHub(options: HubOptions): Promise<Hub> {
   }
 }
 
-/** How long a call of an agent's may run; agents give up, or cancel, by themselves. */
-const agentDeadlineMs = 3_600_000;
-
 /** A program that calls in-process can be asked nothing. Progress renews its deadline, whether or not it listens. */
 const programFacts: AgentFacts = { capabilities: {}, clientInfo: undefined, logLevel: undefined, progress: true };
 
@@ -113,6 +101,7 @@ class RunningHub implements Hub {
   #http: HttpServer | undefined;
   readonly #refusals: RefusalLog;
   readonly #telemetry: Telemetry;
+  readonly #calls: FleetCalls;
   #closing: Promise<void> | undefined;
 
   constructor(parts: Parts) {
@@ -134,6 +123,13 @@ class RunningHub implements Hub {
       router: () => this.#federation.router,
       nameOfHub: (hubId) => this.#nameOfHub(hubId),
       revocations: () => this.#revocation?.list(),
+    });
+    this.#calls = new FleetCalls({
+      selfId: parts.identity.hubId,
+      router: () => this.#federation.router,
+      catalogue: () => this.#catalogue,
+      tools: () => this.#tools,
+      telemetry: this.#telemetry,
     });
   }
 
@@ -181,8 +177,8 @@ class RunningHub implements Hub {
       audit,
       clock,
       nameOfHub,
-      callerOf: (operator) => this.#callerOf(operator),
-      request: (target, options) => this.#request(target, options),
+      callerOf: (operator) => this.#calls.callerOf(operator),
+      request: (target, options) => this.#calls.request(target, options),
     });
     this.#tokens = opened.use(
       await openOperatorTokens({
@@ -234,7 +230,7 @@ class RunningHub implements Hub {
     changedTools: () => this.#catalogue.changed(),
     acceptTools: (change, options) => this.#catalogue.accept(change, options),
     call: ({ hub, app, tool, arguments: args }, options) =>
-      this.#request(
+      this.#calls.request(
         { hub, app, method: "tools/call", params: stampFacts({ name: tool, arguments: args ?? {} }, programFacts) },
         options,
       ),
@@ -279,7 +275,7 @@ class RunningHub implements Hub {
       rules: rules.current,
       change: (app, tools, change) => rules.change(app, tools, change),
       tools: (app, { operator, signal }) =>
-        rated(app, this.#callerOf(operator), signal ?? new AbortController().signal),
+        rated(app, this.#calls.callerOf(operator), signal ?? new AbortController().signal),
     };
   }
 
@@ -329,49 +325,9 @@ class RunningHub implements Hub {
     return this.close();
   }
 
-  #request(
-    target: AppTarget,
-    { operator, signal, onNotification, deadlineMs, idempotencyKey }: HubCallOptions,
-  ): Promise<unknown> {
-    const { app, method } = target;
-    const { router } = this.#federation;
-    const caller = this.#callerOf(operator);
-    const locate = (wanted: Pick<AppTarget, "hub" | "app">) => router.locate(wanted, { caller, signal });
-    return this.#telemetry.calls.agentCall(target, operator.principal, onNotification, (call) =>
-      sendWithin(operator, target, {
-        locate,
-        send: async (wanted) => {
-          const hub = await locate({ hub: wanted, app });
-          this.#tools.assertAccepted(hub, target);
-          const readOnly = this.#catalogue.repeatable(caller, hub, target);
-          const result = await call.send(hub, (params) =>
-            router.call(
-              { hub, app, method, params, idempotencyKey, readOnly },
-              { caller, signal, deadlineMs, callId: call.callId, onNotification: call.onNotification },
-            ),
-          );
-          this.#tools.answered(hub, target, result);
-          return result;
-        },
-      }),
-    );
-  }
-
   #nameOfHub(hubId: HubId): string | undefined {
     const { identity } = this.#parts;
     return hubId === identity.hubId ? identity.name : this.#membership.nameOf(hubId);
-  }
-
-  #callerOf(operator: Operator): Caller {
-    return {
-      operator: operator.principal,
-      homeHub: this.hubId,
-      roles: operator.roles,
-      scope: callScope(operator.scope),
-      local: true,
-      hubs: [this.hubId],
-      token: operator.token,
-    };
   }
 
   async #openRevocation(): Promise<RevocationChecker> {
@@ -388,7 +344,7 @@ class RunningHub implements Hub {
   }
 
   async #refederate(): Promise<void> {
-    const { options, identity, audit, clock, log } = this.#parts;
+    const { options, identity, store, audit, clock, log } = this.#parts;
     const membership = this.#membership;
     const previous: Federation | undefined = this.#federation;
     await previous?.close();
@@ -402,7 +358,7 @@ class RunningHub implements Hub {
       consent: this.#consent.port,
       audit: this.#telemetry.calls.watchAudit(audit),
       clock,
-      lan: await this.#lanOptions(),
+      lan: await lanOptions(options.lan, store),
       relays: options.relays === false ? [] : (options.relays ?? named),
       peerRate: options.limits?.peer,
       onListing: (hubId, apps) => this.#tools.listed(hubId, apps),
@@ -426,50 +382,20 @@ class RunningHub implements Hub {
     await this.#federation.start();
   }
 
-  /** What the options say, and the addresses this hub remembers: they carry it where multicast does not. */
-  async #lanOptions(): Promise<LanOptions | undefined> {
-    const { options, store } = this.#parts;
-    if (!options.lan) return undefined;
-    const given = options.lan === true ? {} : options.lan;
-    return { ...given, peers: [...new Set([...(given.peers ?? []), ...(await knownAddresses(store))])] };
-  }
-
   async #listen(address: { readonly host: string; readonly port: number }): Promise<void> {
-    const { options, clock, seal } = this.#parts;
-    const accessTokens = options.oauth && createAccessTokens(options.oauth, { hubId: this.hubId, clock });
-    const admission = createAdmission(clock, options.limits?.operator);
-    const authenticate = createAuthenticate({
+    const { options, clock, seal, store, directory } = this.#parts;
+    this.#http = await openPorts(address, {
+      hub: this,
+      calls: this.#calls,
       tokens: this.#tokens,
-      accessTokens,
+      telemetry: this.#telemetry,
+      seal,
+      store,
+      clock,
+      options,
       assertOperator: (principal) => this.#revocation?.assertPrincipals({ operators: [principal] }),
-    });
-    this.#http = await startHttpServer({
-      ...address,
-      hubName: this.name,
-      accessTokens,
-      authenticate,
-      admission,
-      mcp: createMcpEndpoint({ seal, store: this.#parts.store, clock, maxBodyBytes }),
-      serviceAt: createServices({
-        page: (options) => admission.call(options.operator, "apps.list", () => this.apps.page(options)),
-        search: (options) => admission.call(options.operator, "apps.search", () => this.apps.search(options)),
-        describe: (address, options) =>
-          admission.call(options.operator, "apps.describe", () => this.apps.describe(address, options)),
-        launch: (app) => this.apps.launch(app),
-        stop: (app) => this.apps.stop(app),
-        request: (target, { notify, ...options }) =>
-          admission.call(options.operator, target.method, () =>
-            this.#request(target, { ...options, onNotification: notify, deadlineMs: agentDeadlineMs }),
-          ),
-      }),
-      api: (app) => {
-        addApiRoutes(app, this, createAgentTokens(this.#tokens));
-        addTapRoute(app, { tap: this.tap, authenticate, clock });
-      },
-      metrics: { render: () => this.metrics(), open: options.metrics === "open" },
-      onRefused: (error) => this.#telemetry.refused("http", error),
       ready: () => this.#closing === undefined,
     });
-    writeRunFile(this.#parts.directory, { url: this.#http.url, token: this.#tokens.issueForThisRun("admin") });
+    writeRunFile(directory, { url: this.#http.url, token: this.#tokens.issueForThisRun("admin") });
   }
 }
