@@ -22,8 +22,8 @@ export interface RelayAdmission {
 export interface AdmissionsOptions {
   /** The public keys admitted now; asked at every admission. */
   admissionKeys(): readonly Uint8Array[];
-  /** What hubs name in their tokens. */
-  readonly origin: string;
+  /** What hubs name in their tokens: one of these. */
+  readonly origins: readonly string[];
   readonly clock: Clock;
   readonly timeoutMs: number;
 }
@@ -56,7 +56,7 @@ interface Waiting {
 
 /** Admissions with nobody waiting. */
 export function createAdmissions<Socket extends Applicant>(options: AdmissionsOptions): Admissions<Socket> {
-  const { origin, clock } = options;
+  const { origins, clock } = options;
   const waiting = new Map<Socket, Waiting>();
 
   function forget(socket: Socket): void {
@@ -79,7 +79,7 @@ export function createAdmissions<Socket extends Applicant>(options: AdmissionsOp
       const frame = decodeFrame(bytes);
       if (frame.type === "hello" && state.asked === undefined) {
         const admissionKeys = options.admissionKeys();
-        const claims = verifyCapabilityToken(frame.token, { admissionKeys, origin, atMs: clock.nowMs() });
+        const claims = verifyCapabilityToken(frame.token, { admissionKeys, origins, atMs: clock.nowMs() });
         const challenge = randomBytes(32);
         state.asked = { claims, challenge };
         socket.send(encodeFrame({ type: "challenge", challenge }));
@@ -89,8 +89,8 @@ export function createAdmissions<Socket extends Applicant>(options: AdmissionsOp
         throw new RelayError({ code: "PROTOCOL_ERROR", message: "Not admitted yet." });
       }
       const { claims, challenge } = state.asked;
-      const { tag, route, expires } = claims;
-      if (!verifyEd25519(claims.holderKey, frame.signature, challengeInput(origin, tag, route, challenge))) {
+      const { audience, tag, route, expires } = claims;
+      if (!verifyEd25519(claims.holderKey, frame.signature, challengeInput(audience, tag, route, challenge))) {
         throw new RelayError({
           code: "ADMISSION_REFUSED",
           message: "The challenge was not answered by the token's key.",

@@ -63,8 +63,8 @@ export function seedSigner(seed: Uint8Array): (bytes: Uint8Array) => Uint8Array 
 export interface TokenCheck {
   /** Ed25519 public keys, 32 bytes each. None: nobody is admitted. */
   readonly admissionKeys: readonly Uint8Array[];
-  /** This relay's origin. */
-  readonly origin: string;
+  /** This relay's origin; several when it has several names. */
+  readonly origins: readonly string[];
   readonly atMs: number;
 }
 
@@ -78,7 +78,7 @@ export function verifyCapabilityToken(token: Uint8Array, check: TokenCheck): Cap
   const key = check.admissionKeys.find((candidate) => clusterTag(candidate) === claims.tag);
   if (key === undefined) throw refused("TOKEN_KEY_UNKNOWN", "The relay does not know this cluster.");
   if (!verifyEd25519(key, signature, input)) throw refused("TOKEN_INVALID", "The token's signature does not verify.");
-  if (claims.audience !== check.origin) throw refused("TOKEN_AUDIENCE", "The token is for another relay.");
+  if (!check.origins.includes(claims.audience)) throw refused("TOKEN_AUDIENCE", "The token is for another relay.");
   const nowSeconds = Math.floor(check.atMs / 1000);
   if (claims.expires - claims.notBefore > maxTokenLifeSeconds) {
     throw refused("TOKEN_INVALID", "The token lives longer than 24 hours.");

@@ -2,6 +2,7 @@
  * Why a relay closes a WebSocket. docs/spec/relay.md §4. The close reason is the name of the cause in capitals,
  * followed by ` retry-after=<seconds>` where coming back sooner is useless.
  */
+import { isFedError } from "@fed/core";
 import { RelayError, type RelayErrorCode } from "./errors.js";
 
 /** WebSocket close codes a relay uses. */
@@ -14,6 +15,7 @@ export const closeCode = {
   slowReader: 4408,
   replaced: 4409,
   expired: 4410,
+  elsewhere: 4421,
   rateExceeded: 4429,
   full: 4430,
 } as const;
@@ -26,6 +28,7 @@ const codeOfClose: ReadonlyMap<number, RelayErrorCode> = new Map<number, RelayEr
   [closeCode.slowReader, "RELAY_SLOW_READER"],
   [closeCode.replaced, "RELAY_REPLACED"],
   [closeCode.expired, "TOKEN_EXPIRED"],
+  [closeCode.elsewhere, "RELAY_ELSEWHERE"],
   [closeCode.rateExceeded, "RELAY_RATE_EXCEEDED"],
   [closeCode.full, "RELAY_FULL"],
 ]);
@@ -40,6 +43,33 @@ const admissionReasons: ReadonlySet<string> = new Set<RelayErrorCode>([
 /** The close reason for `code`; `retryAfterSeconds` tells the hub not to come back sooner. */
 export function formatCloseReason(code: RelayErrorCode, retryAfterSeconds?: number): string {
   return retryAfterSeconds === undefined ? code : `${code} retry-after=${retryAfterSeconds}`;
+}
+
+/** How a relay ends a socket whose message it could not take because of `error`. */
+export function refusalOf(error: unknown): { readonly code: number; readonly reason: string } {
+  const cause = isFedError(error) ? (error.code as RelayErrorCode) : "PROTOCOL_ERROR";
+  if (cause === "FRAME_TOO_LARGE") return { code: closeCode.tooLarge, reason: formatCloseReason(cause, 60) };
+  const isMalformed = cause === "FRAME_MALFORMED" || cause === "PROTOCOL_ERROR";
+  if (isMalformed) return { code: closeCode.malformed, reason: formatCloseReason(cause, 60) };
+  return { code: closeCode.notAdmitted, reason: formatCloseReason(cause, 10) };
+}
+
+/** The close reason that sends a hub to the node at `url`. */
+export function formatRedirect(url: string): string {
+  return `RELAY_ELSEWHERE ${url}`;
+}
+
+/**
+ * The URL that a close reason of a relay at `from` sends to; undefined when it names none. A relay may lead to another host,
+ * but never from wss: to ws:, to a path of its choice or with credentials.
+ */
+export function parseRedirect(reason: string, from: string): string | undefined {
+  const target = /^RELAY_ELSEWHERE (\S+)$/.exec(reason)?.[1];
+  if (target === undefined || !URL.canParse(target)) return undefined;
+  const [to, base] = [new URL(target), new URL(from)];
+  if (to.protocol !== base.protocol || to.username !== "" || to.password !== "" || to.host === base.host)
+    return undefined;
+  return `${to.protocol}//${to.host}${base.pathname}`;
 }
 
 /** Seconds to stay away that a close reason asks for, at most one hour; zero when it asks for none. */

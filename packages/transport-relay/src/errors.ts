@@ -18,6 +18,7 @@ export type RelayErrorCode =
   | "PROTOCOL_ERROR"
   | "REKEY_REQUIRED"
   | "RELAY_CLOSED"
+  | "RELAY_ELSEWHERE"
   | "RELAY_FULL"
   | "RELAY_LOST"
   | "RELAY_RATE_EXCEEDED"

@@ -1,21 +1,28 @@
 /**
- * The relay itself, without any socket: clusters, forwarding, hop credit and rates. docs/spec/relay.md §2-§4.
+ * The relay itself, without any socket: clusters, forwarding, presence and rates. docs/spec/relay.md §2-§4.
  *
  * A host (Node, a Durable Object) feeds it sockets and messages. Forwarding is synchronous, so order is kept. A timer runs
- * only while a socket awaits admission; an idle relay may be put to sleep and rebuilt with `restore`.
+ * only while a socket awaits admission, and all that must outlive the process is each socket's place: an idle relay may be
+ * put to sleep and rebuilt with `restore`.
  */
 
-import { type Clock, decodeBase64Url, encodeBase64Url, isFedError, systemClock } from "@fed/core";
+import { type Clock, decodeBase64Url, encodeBase64Url, systemClock } from "@fed/core";
 import { createAdmissions, type RelayAdmission } from "./admission.js";
-import { closeCode, formatCloseReason } from "./close-code.js";
+import { closeCode, formatCloseReason, formatRedirect, refusalOf } from "./close-code.js";
 import { RelayError, type RelayErrorCode } from "./errors.js";
 import { decodeFrame, encodeFrame, type Frame, resetReason } from "./frame.js";
+import { type CreditPool, createHopCredit, type HopCounts, type HopCredit } from "./hop-credit.js";
 import { defaultRelayLimits, type RelayLimits } from "./relay-limits.js";
-import { createTokenBucket, type TokenBucket } from "./token-bucket.js";
+import { createTokenBucket, type Rate, type TokenBucket } from "./token-bucket.js";
 
 /** Answers that may wait behind {@link unreadBytes} of a socket that does not read: beyond that it is closed. */
 const maxUnreadAnswers = 4_096;
 const unreadBytes = 65_536;
+/** Answers to a socket of which the host does not know what it has read. */
+const blindAnswers: Rate = { perSecond: 100, burst: 8_192 };
+
+/** What a relay keeps of an admitted socket: a plain object of less than 256 bytes as JSON, from which it can be rebuilt. */
+export interface RelayPlace extends RelayAdmission, HopCounts {}
 
 /** A WebSocket as the core sees it. Its identity (the object) names the connection. */
 export interface RelaySocket {
@@ -23,21 +30,21 @@ export interface RelaySocket {
   close(code: number, reason: string): void;
   /** Bytes accepted by send() that have not left yet, where the host knows. */
   readonly bufferedBytes?: number;
-  /** Called when the socket is admitted: what `restore` needs after the host was put to sleep. */
-  admitted?(admission: RelayAdmission): void;
+  /** Called when the socket is admitted. The core keeps `place` current: it changes with each message to or from the socket. */
+  admitted?(place: RelayPlace): void;
 }
 
 /** Options of {@link createRelayCore}. */
 export interface RelayCoreOptions {
   /** The public keys admitted now; asked at every admission. */
   admissionKeys(): readonly Uint8Array[];
-  /** What hubs name in their tokens, e.g. `wss://relay.example`. */
-  readonly origin: string;
+  /** What hubs name in their tokens, e.g. `wss://relay.example`; several when the relay has several names. */
+  readonly origin: string | readonly string[];
   readonly clock?: Clock;
   readonly limits?: Partial<RelayLimits>;
 }
 
-/** What a relay counts. */
+/** What a relay counts; hubs and guests of other nodes are not among them. */
 export interface RelayStats {
   readonly awaiting: number;
   readonly clusters: number;
@@ -56,7 +63,9 @@ export interface RelayCore {
   /** A socket was accepted; it is closed unless it is admitted in time. */
   open(socket: RelaySocket): void;
   /** Takes back an admitted socket after a sleep. */
-  restore(socket: RelaySocket, admission: RelayAdmission): void;
+  restore(socket: RelaySocket, place: RelayPlace): void;
+  /** A hub or guest that another node of this relay has admitted: `socket` leads there. The newest wins, as ever. */
+  adopt(socket: RelaySocket, admission: RelayAdmission): void;
   /** One binary message. Never throws. */
   message(socket: RelaySocket, bytes: Uint8Array): void;
   /** The socket is gone. Idempotent. */
@@ -65,29 +74,33 @@ export interface RelayCore {
   restart(withinMs: number, tryForMs: number): void;
   /** Closes the admitted sockets whose cluster is no longer among the admission keys. */
   recheck(tags: ReadonlySet<string>): void;
+  /** Sends a cluster's sockets to the node at `url`. */
+  redirect(tag: string, url: string): void;
   stats(): RelayStats;
 }
 
+/** How a socket came to its place. */
+type Entry = "admitted" | "restored" | "adopted";
+
 interface Peer {
   readonly socket: RelaySocket;
-  readonly admission: RelayAdmission;
+  readonly place: RelayPlace;
+  readonly entry: Entry;
   readonly route: Uint8Array;
   readonly cluster: Cluster;
+  readonly credit: HopCredit<Peer>;
   readonly messages: TokenBucket;
   readonly bytes: TokenBucket;
-  sentBytes: number;
-  ackedBytes: number;
-  lastProgressMs: number;
   quietUntilMs: number;
-  /** Frames other than RECV sent while much was waiting to leave: credit does not bound those. */
+  /** Frames other than RECV are not under credit: those sent while much was waiting to leave, or a rate where nobody knows. */
   unreadAnswers: number;
-  /** After a sleep the hub's count goes on where the relay's began anew: the first acknowledgement tells by how much. */
-  countBase: number | undefined;
+  readonly answers: TokenBucket;
 }
 
 interface Cluster {
   readonly tag: string;
   readonly peers: Map<string, Peer>;
+  readonly pool: CreditPool;
   readonly messages: TokenBucket;
   readonly bytes: TokenBucket;
 }
@@ -98,7 +111,7 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
   const limits: RelayLimits = { ...defaultRelayLimits, ...options.limits };
   const admissions = createAdmissions<RelaySocket>({
     admissionKeys: () => options.admissionKeys(),
-    origin: options.origin,
+    origins: [options.origin].flat(),
     clock,
     timeoutMs: limits.admissionTimeoutMs,
   });
@@ -116,25 +129,33 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
     const peer = admitted.get(socket);
     if (peer === undefined) return;
     admitted.delete(socket);
-    const { cluster, admission } = peer;
-    if (cluster.peers.get(admission.route) !== peer) return;
-    cluster.peers.delete(admission.route);
+    const { cluster, place } = peer;
+    peer.credit.end();
+    for (const other of cluster.peers.values()) other.credit.forget(peer);
+    if (cluster.peers.get(place.route) !== peer) return;
+    cluster.peers.delete(place.route);
     if (cluster.peers.size === 0) clusters.delete(cluster.tag);
     announce(peer, false);
   }
 
   function announce(peer: Peer, present: boolean): void {
-    if (peer.admission.class !== "hub") return;
+    if (peer.place.class !== "hub") return;
     const frame = encodeFrame({ type: "peer", route: peer.route, present });
     for (const other of peer.cluster.peers.values()) {
-      if (other !== peer && other.admission.class === "hub") tell(other, frame);
+      if (other !== peer && other.place.class === "hub") tell(other, frame);
     }
   }
 
   /** Sends anything but a RECV, unless nobody reads at the other end. */
   function tell(peer: Peer, frame: Uint8Array): void {
     if (!admitted.has(peer.socket)) return;
-    if ((peer.socket.bufferedBytes ?? 0) <= unreadBytes) peer.unreadAnswers = 0;
+    const { bufferedBytes } = peer.socket;
+    if (bufferedBytes === undefined) {
+      if (peer.answers.take(1, clock.monotonicMs()).refused) {
+        end(peer.socket, closeCode.rateExceeded, "RELAY_RATE_EXCEEDED", 5);
+        return;
+      }
+    } else if (bufferedBytes <= unreadBytes) peer.unreadAnswers = 0;
     else if (++peer.unreadAnswers > maxUnreadAnswers) {
       end(peer.socket, closeCode.slowReader, "RELAY_SLOW_READER", 5);
       return;
@@ -149,6 +170,7 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
       cluster = {
         tag,
         peers: new Map(),
+        pool: { limitBytes: limits.clusterCreditBytes, outstandingBytes: 0 },
         messages: createTokenBucket(limits.clusterMessages, nowMs),
         bytes: createTokenBucket(limits.clusterBytes, nowMs),
       };
@@ -157,38 +179,36 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
     return cluster;
   }
 
-  /** Puts an admitted socket into its cluster; false when the cluster is full. */
-  function enter(socket: RelaySocket, admission: RelayAdmission, restored: boolean): boolean {
-    const old = clusters.get(admission.tag)?.peers.get(admission.route);
-    if (old === undefined && isFull(admission)) {
+  /** Puts a socket into its cluster; false when the cluster is full. */
+  function enter(socket: RelaySocket, place: RelayPlace, entry: Entry): boolean {
+    const old = clusters.get(place.tag)?.peers.get(place.route);
+    if (entry === "admitted" && old === undefined && isFull(place)) {
       end(socket, closeCode.full, "RELAY_FULL", 60);
       return false;
     }
-    const cluster = clusterOf(admission.tag);
+    const cluster = clusterOf(place.tag);
     const nowMs = clock.monotonicMs();
     const peer: Peer = {
       socket,
-      admission,
-      route: decodeBase64Url(admission.route),
+      place,
+      entry,
+      route: decodeBase64Url(place.route),
       cluster,
+      credit: createHopCredit<Peer>(place, cluster.pool, limits.creditBytes, nowMs),
       messages: createTokenBucket(limits.socketMessages, nowMs),
       bytes: createTokenBucket(limits.socketBytes, nowMs),
-      sentBytes: 0,
-      ackedBytes: 0,
-      lastProgressMs: nowMs,
       quietUntilMs: 0,
       unreadAnswers: 0,
-      countBase: restored ? undefined : 0,
+      answers: createTokenBucket(blindAnswers, nowMs),
     };
-    cluster.peers.set(admission.route, peer);
+    cluster.peers.set(place.route, peer);
     admitted.set(socket, peer);
-    if (restored) return true;
-    socket.send(encodeFrame({ type: "welcome", creditBytes: limits.creditBytes }));
+    if (entry === "admitted") socket.send(encodeFrame({ type: "welcome", creditBytes: limits.creditBytes }));
     if (old !== undefined) end(old.socket, closeCode.replaced, "RELAY_REPLACED");
-    else announce(peer, true);
-    if (admission.class === "hub") {
+    else if (entry !== "restored") announce(peer, true);
+    if (entry === "admitted" && place.class === "hub") {
       for (const other of cluster.peers.values()) {
-        if (other === peer || other.admission.class !== "hub") continue;
+        if (other === peer || other.place.class !== "hub") continue;
         socket.send(encodeFrame({ type: "peer", route: other.route, present: true }));
       }
     }
@@ -197,14 +217,14 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
 
   function isFull(admission: RelayAdmission): boolean {
     let count = 0;
-    for (const peer of clusters.get(admission.tag)?.peers.values() ?? []) {
-      if (peer.admission.class === admission.class) count++;
+    for (const { place } of clusters.get(admission.tag)?.peers.values() ?? []) {
+      if (place.class === admission.class) count++;
     }
     return count >= (admission.class === "hub" ? limits.maxHubsPerCluster : limits.maxGuestsPerCluster);
   }
 
   function peerMessage(peer: Peer, bytes: Uint8Array): void {
-    if (peer.admission.expires * 1000 <= clock.nowMs()) {
+    if (peer.place.expires * 1000 <= clock.nowMs()) {
       end(peer.socket, closeCode.expired, "TOKEN_EXPIRED");
       return;
     }
@@ -215,7 +235,7 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
         end(peer.socket, closeCode.rateExceeded, "RELAY_RATE_EXCEEDED", 5);
         return;
       }
-      acknowledge(peer, frame.processedBytes);
+      peer.credit.acknowledge(frame.processedBytes, clock.monotonicMs());
       return;
     }
     if (frame.type !== "send") throw new RelayError({ code: "PROTOCOL_ERROR", message: "Not a frame for a relay." });
@@ -245,20 +265,10 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
     return shared.some(({ refused }) => refused) ? "cluster" : undefined;
   }
 
-  function acknowledge(peer: Peer, countedBytes: number): void {
-    peer.countBase ??= countedBytes - peer.sentBytes;
-    const processedBytes = countedBytes - peer.countBase;
-    if (processedBytes < peer.ackedBytes || processedBytes > peer.sentBytes) {
-      throw new RelayError({ code: "PROTOCOL_ERROR", message: "An acknowledgement out of range." });
-    }
-    if (processedBytes > peer.ackedBytes) peer.lastProgressMs = clock.monotonicMs();
-    peer.ackedBytes = processedBytes;
-  }
-
   function forward(peer: Peer, frame: Extract<Frame, { type: "send" | "recv" }>): void {
     const target = peer.cluster.peers.get(encodeBase64Url(frame.route));
-    const hidden = target?.admission.class === "guest" && peer.admission.class === "guest";
-    if (target === undefined || hidden || target.admission.expires * 1000 <= clock.nowMs()) {
+    const hidden = target?.place.class === "guest" && peer.place.class === "guest";
+    if (target === undefined || hidden || target.place.expires * 1000 <= clock.nowMs()) {
       if (target !== undefined && !hidden) end(target.socket, closeCode.expired, "TOKEN_EXPIRED");
       counts.droppedFrames++;
       tell(peer, encodeFrame({ type: "noRoute", route: frame.route }));
@@ -266,16 +276,13 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
     }
     const nowMs = clock.monotonicMs();
     const length = frame.payload.length;
-    const outstanding = Math.max(target.sentBytes - target.ackedBytes, target.socket.bufferedBytes ?? 0);
-    if (outstanding + length > limits.creditBytes) {
-      if (nowMs - target.lastProgressMs > limits.slowReaderMs) {
+    if (!target.credit.take(peer, length, target.socket.bufferedBytes ?? 0, nowMs)) {
+      if (target.credit.isStuck(limits.slowReaderMs, nowMs)) {
         end(target.socket, closeCode.slowReader, "RELAY_SLOW_READER", 5);
       }
       drop(peer, frame.route, resetReason.busy);
       return;
     }
-    if (target.sentBytes === target.ackedBytes) target.lastProgressMs = nowMs;
-    target.sentBytes += length;
     counts.forwardedFrames++;
     counts.forwardedBytes += length;
     target.socket.send(encodeFrame({ type: "recv", route: peer.route, payload: frame.payload }));
@@ -297,22 +304,26 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
         end(socket, closeCode.admissionTimeout, "ADMISSION_TIMEOUT");
       });
     },
-    restore(socket, admission) {
-      enter(socket, admission, true);
+    restore(socket, place) {
+      enter(socket, place, "restored");
+    },
+    adopt(socket, admission) {
+      enter(socket, { ...admission, sentBytes: 0, ackedBytes: 0 }, "adopted");
     },
     message(socket, bytes) {
       const isWaiting = admissions.has(socket);
       const peer = admitted.get(socket);
       try {
         const admission = isWaiting ? admissions.message(socket, bytes) : undefined;
-        if (admission !== undefined && enter(socket, admission, false)) socket.admitted?.(admission);
-        else if (peer !== undefined) peerMessage(peer, bytes);
+        if (admission !== undefined) {
+          const place = { ...admission, sentBytes: 0, ackedBytes: 0 };
+          if (enter(socket, place, "admitted")) socket.admitted?.(place);
+        } else if (peer !== undefined) peerMessage(peer, bytes);
       } catch (error) {
-        const code = isFedError(error) ? (error.code as RelayErrorCode) : "PROTOCOL_ERROR";
         if (isWaiting) counts.refusedAdmissions++;
-        if (code === "FRAME_TOO_LARGE") end(socket, closeCode.tooLarge, code, 60);
-        else if (code === "FRAME_MALFORMED" || code === "PROTOCOL_ERROR") end(socket, closeCode.malformed, code, 60);
-        else end(socket, closeCode.notAdmitted, code, 10);
+        const { code, reason } = refusalOf(error);
+        forget(socket);
+        socket.close(code, reason);
       }
     },
     closed: forget,
@@ -327,17 +338,26 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
     },
     recheck(tags) {
       for (const peer of [...admitted.values()]) {
-        if (!tags.has(peer.admission.tag)) end(peer.socket, closeCode.notAdmitted, "TOKEN_KEY_UNKNOWN", 10);
+        if (!tags.has(peer.place.tag)) end(peer.socket, closeCode.notAdmitted, "TOKEN_KEY_UNKNOWN", 10);
+      }
+    },
+    redirect(tag, url) {
+      for (const { entry, socket } of [...(clusters.get(tag)?.peers.values() ?? [])]) {
+        if (entry === "adopted") continue;
+        forget(socket);
+        socket.close(closeCode.elsewhere, formatRedirect(url));
       }
     },
     stats() {
       let outstandingBytes = 0;
+      let hubs = 0;
       let guests = 0;
-      for (const peer of admitted.values()) {
-        outstandingBytes += peer.sentBytes - peer.ackedBytes;
-        if (peer.admission.class === "guest") guests++;
+      for (const { entry, place, credit } of admitted.values()) {
+        outstandingBytes += credit.outstandingBytes;
+        if (entry === "adopted") continue;
+        if (place.class === "guest") guests++;
+        else hubs++;
       }
-      const hubs = admitted.size - guests;
       return { awaiting: admissions.size, clusters: clusters.size, hubs, guests, outstandingBytes, ...counts };
     },
   };

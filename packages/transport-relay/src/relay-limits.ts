@@ -10,6 +10,8 @@ export interface RelayLimits {
   readonly maxGuestsPerCluster: number;
   /** Forwarded but unacknowledged bytes per destination. */
   readonly creditBytes: number;
+  /** The same over all destinations of a cluster, less the first 64 KiB of each: with 128 destinations 24 MiB in all. */
+  readonly clusterCreditBytes: number;
   /** A destination without credit that acknowledges nothing for this long is closed. */
   readonly slowReaderMs: number;
   readonly socketMessages: Rate;
@@ -25,6 +27,7 @@ export const defaultRelayLimits: RelayLimits = {
   maxHubsPerCluster: 64,
   maxGuestsPerCluster: 64,
   creditBytes: 1_048_576,
+  clusterCreditBytes: 16 * 1_048_576,
   slowReaderMs: 10_000,
   socketMessages: { perSecond: 4_000, burst: 8_000 },
   socketBytes: { perSecond: 32 * 1_048_576, burst: 64 * 1_048_576 },

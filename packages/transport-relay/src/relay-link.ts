@@ -4,10 +4,10 @@
  */
 import { type Clock, CoreError, type FedError, type Timer, toFedError } from "@fed/core";
 import { challengeInput } from "./capability-token.js";
-import { closeCode, closeError, parseRetryAfterSeconds } from "./close-code.js";
+import { closeCode, closeError, parseRedirect, parseRetryAfterSeconds } from "./close-code.js";
 import { RelayError } from "./errors.js";
 import { decodeFrame, encodeFrame, keepalive } from "./frame.js";
-import { relaySubprotocol, type WebSocketConnect, type WebSocketLike, webSocketOpen } from "./web-socket.js";
+import { offeredSubprotocols, type WebSocketConnect, type WebSocketLike, webSocketOpen } from "./web-socket.js";
 
 const firstBackoffMs = 500;
 const maxBackoffMs = 30_000;
@@ -99,6 +99,8 @@ export function createRelayLink(options: RelayLinkOptions): RelayLink {
   let acknowledgedBytes = 0;
   let quietUntilMs = 0;
   let awaitingPong = 0;
+  /** The relay has sent this dial elsewhere: it is followed once. */
+  let isRedirected = false;
   const waiting: Uint8Array[] = [];
   const timers: { phase?: Timer; healthy?: Timer; keepalive?: Timer; quiet?: Timer; expiry?: Timer } = {};
 
@@ -112,12 +114,13 @@ export function createRelayLink(options: RelayLinkOptions): RelayLink {
     for (const name of Object.keys(timers)) delete timers[name as keyof typeof timers];
   }
 
-  function open(): void {
+  function open(at = url): void {
     cancelTimers();
+    isRedirected = at !== url;
     change({ status: "connecting" });
     try {
       admission = options.admission();
-      socket = options.connect(url, [relaySubprotocol, `fed-cluster.${admission.tag}`]);
+      socket = options.connect(at, offeredSubprotocols(admission.token));
     } catch (cause) {
       ended(toFedError(cause, "The relay's WebSocket could not be opened."), 0);
       return;
@@ -207,6 +210,7 @@ export function createRelayLink(options: RelayLinkOptions): RelayLink {
 
   function admitted(): void {
     timers.phase?.cancel();
+    isRedirected = false;
     timers.healthy = clock.setTimer(healthyMs, proven);
     timers.keepalive = clock.setTimer(keepaliveMs, beat);
     timers.expiry = clock.setTimer(Math.max(0, admission!.expiresAtMs - clock.nowMs()), () => {
@@ -258,6 +262,13 @@ export function createRelayLink(options: RelayLinkOptions): RelayLink {
   function closedByRelay(code: number, reason: string): void {
     socket = undefined;
     const error = closeError(code, reason);
+    const target = code === closeCode.elsewhere && !isRedirected ? parseRedirect(reason, url) : undefined;
+    if (target !== undefined && state.status !== "closed") {
+      const wasUp = state.status === "up";
+      open(target);
+      if (wasUp) events.down(error);
+      return;
+    }
     ended(error, 1000 * parseRetryAfterSeconds(reason), false, code === closeCode.replaced);
   }
 
@@ -272,7 +283,7 @@ export function createRelayLink(options: RelayLinkOptions): RelayLink {
       const jitteredMs = immediately ? 0 : Math.random() * ceilingMs;
       const delayMs = Math.max(retryAfterMs, notBeforeMs - clock.monotonicMs(), jitteredMs);
       notBeforeMs = 0;
-      timers.phase = clock.setTimer(delayMs, open);
+      timers.phase = clock.setTimer(delayMs, () => open());
       change({ status: "waiting", error, retryAtMs: clock.nowMs() + delayMs });
     }
     if (wasUp) events.down(error);

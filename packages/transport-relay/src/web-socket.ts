@@ -1,5 +1,8 @@
 /** The part of the standard WebSocket that this room uses; the platform's own and the package `ws` both have it. */
 
+import { decodeUtf8, encodeUtf8 } from "@fed/core";
+import { type CapabilityClaims, type TokenCheck, verifyCapabilityToken } from "./capability-token.js";
+
 /** A client WebSocket. */
 export interface WebSocketLike {
   binaryType: string;
@@ -20,6 +23,22 @@ export const webSocketOpen = 1;
 
 /** The subprotocol of this version. */
 export const relaySubprotocol = "fed-relay.1";
+
+const tokenPrefix = "fed-token.";
+
+/** The subprotocols a hub offers: its token is among them, so that a relay can refuse or route before it accepts. */
+export function offeredSubprotocols(token: Uint8Array): string[] {
+  return [relaySubprotocol, tokenPrefix + decodeUtf8(token)];
+}
+
+/**
+ * The claims of the token that an upgrade request offers, verified; `offered` are its subprotocols. Nothing is kept.
+ * @throws {RelayError} TOKEN_INVALID when there is none; TOKEN_* as {@link verifyCapabilityToken}.
+ */
+export function verifyUpgrade(offered: Iterable<string>, check: TokenCheck): CapabilityClaims {
+  const token = [...offered].find((one) => one.startsWith(tokenPrefix)) ?? "";
+  return verifyCapabilityToken(encodeUtf8(token.slice(tokenPrefix.length)), check);
+}
 
 /** Uses the platform's WebSocket. */
 export const connectWebSocket: WebSocketConnect = (url, protocols) =>

@@ -10,10 +10,10 @@ import {
   deriveRelayKeys,
   encodeFrame,
   type Frame,
-  type RelayAdmission,
   type RelayCore,
   type RelayKeys,
   type RelayLimits,
+  type RelayPlace,
   type RelaySocket,
 } from "../src/index.js";
 
@@ -27,7 +27,7 @@ class Client implements RelaySocket {
   readonly route: Uint8Array;
   bufferedBytes = 0;
   closedWith: { code: number; reason: string } | undefined;
-  admission: RelayAdmission | undefined;
+  place: RelayPlace | undefined;
 
   readonly relay: Relay;
   constructor(relay: Relay, route = randomBytes(16)) {
@@ -40,8 +40,8 @@ class Client implements RelaySocket {
   close(code: number, reason: string): void {
     this.closedWith = { code, reason };
   }
-  admitted(admission: RelayAdmission): void {
-    this.admission = admission;
+  admitted(place: RelayPlace): void {
+    this.place = place;
   }
   say(frame: Frame): void {
     this.relay.core.message(this, encodeFrame(frame));
@@ -232,13 +232,14 @@ test("a destination that does not acknowledge holds at most its credit, and is c
   const slow = new Client(relay).join();
   const payload = new Uint8Array(64 * 1024);
   for (let i = 0; i < 40; i++) sender.say({ type: "send", route: slow.route, payload });
-  expect(slow.count("recv")).toBe(16);
-  expect(sender.count("reset")).toBe(24);
+  // One sender alone takes two thirds, and leaves the rest to others.
+  expect(slow.count("recv")).toBe(10);
+  expect(sender.count("reset")).toBe(30);
   expect(sender.last("reset")).toMatchObject({ route: slow.route, reason: 1 });
-  expect(relay.core.stats().outstandingBytes).toBe(1_048_576);
+  expect(relay.core.stats().outstandingBytes).toBe(10 * payload.length);
   slow.say({ type: "ack", processedBytes: payload.length });
   sender.say({ type: "send", route: slow.route, payload });
-  expect(slow.count("recv")).toBe(17);
+  expect(slow.count("recv")).toBe(11);
   await relay.clock.advance(10_001);
   sender.say({ type: "send", route: slow.route, payload });
   expect(slow.closedWith?.code).toBe(closeCode.slowReader);
@@ -251,7 +252,7 @@ test("a reader that had nothing to read is not stuck, however long that was", as
   const reader = new Client(relay).join();
   await relay.clock.advance(60_000);
   for (let i = 0; i < 17; i++) sender.say({ type: "send", route: reader.route, payload: new Uint8Array(64 * 1024) });
-  expect(reader.count("recv")).toBe(16);
+  expect(reader.count("recv")).toBe(10);
   expect(sender.last("reset")).toMatchObject({ route: reader.route, reason: 1 });
   expect(reader.closedWith).toBeUndefined();
 });
@@ -359,23 +360,80 @@ test("malformed, oversized and misplaced frames end the socket and nobody else's
   expect(relay.core.stats()).toMatchObject({ hubs: 1, awaiting: 0 });
 });
 
-test("a relay that slept takes its sockets back", () => {
+test("a relay that slept takes its sockets back with what they had not read", () => {
   const relay = createRelay();
   const [a, b] = [new Client(relay).join(), new Client(relay).join()];
+  const send = (to: Relay) => {
+    to.core.message(a, encodeFrame({ type: "send", route: b.route, payload: new Uint8Array(65_536) }));
+  };
+  for (let i = 0; i < 10; i++) send(relay);
   b.frames.length = 0;
   const woken = createRelay();
-  for (const client of [a, b])
-    woken.core.restore(client, JSON.parse(JSON.stringify(client.admission)) as RelayAdmission);
-  const bytes = encodeFrame({ type: "send", route: b.route, payload: Uint8Array.of(5) });
-  woken.core.message(a, bytes);
-  expect(b.frames).toEqual([{ type: "recv", route: a.route, payload: Uint8Array.of(5) }]);
-  // The hub's count of processed bytes did not start again.
-  for (const processedBytes of [1_000_001, 1_000_001]) {
-    woken.core.message(b, encodeFrame({ type: "ack", processedBytes }));
-  }
+  for (const client of [a, b]) woken.core.restore(client, JSON.parse(JSON.stringify(client.place)) as RelayPlace);
+  expect(b.frames).toEqual([]);
+  expect(woken.core.stats().outstandingBytes).toBe(655_360);
+  const ack = (processedBytes: number) => woken.core.message(b, encodeFrame({ type: "ack", processedBytes }));
+  ack(655_360);
+  send(woken);
+  expect(b.last("recv")).toMatchObject({ route: a.route });
+  ack(720_896);
   expect(b.closedWith).toBeUndefined();
   expect(woken.core.stats().outstandingBytes).toBe(0);
-  expect(encodeBase64Url(a.route)).toBe(a.admission!.route);
+  expect(JSON.stringify(a.place).length).toBeLessThan(256);
+});
+
+test("a hub of another node is announced, reached and replaced like one's own, and is not counted", () => {
+  const relay = createRelay();
+  const a = new Client(relay).join();
+  const far = new Client(relay);
+  const admission = { ...a.place!, route: encodeBase64Url(far.route) };
+  relay.core.adopt(far, admission);
+  expect(a.last("peer")).toMatchObject({ route: far.route, present: true });
+  expect(far.frames).toEqual([]);
+  a.say({ type: "send", route: far.route, payload: Uint8Array.of(1) });
+  expect(far.last("recv").route).toEqual(a.route);
+  far.say({ type: "send", route: a.route, payload: Uint8Array.of(2) });
+  expect(a.last("recv").payload).toEqual(Uint8Array.of(2));
+  expect(relay.core.stats()).toMatchObject({ hubs: 1, clusters: 1 });
+  relay.core.redirect(clusterA.tag, "wss://two.test");
+  expect(a.closedWith).toEqual({ code: closeCode.elsewhere, reason: "RELAY_ELSEWHERE wss://two.test" });
+  expect(far.closedWith).toBeUndefined();
+  const here = new Client(relay, far.route).join();
+  expect([far.closedWith?.code, here.closedWith]).toEqual([closeCode.replaced, undefined]);
+});
+
+test("a socket of which the host cannot tell what it has read gets only so many answers", async () => {
+  const relay = createRelay({
+    socketMessages: { perSecond: 1e6, burst: 1e6 },
+    clusterMessages: { perSecond: 1e6, burst: 1e6 },
+  });
+  const blind = new Client(relay).join();
+  Object.defineProperty(blind, "bufferedBytes", { value: undefined });
+  const ask = () => blind.say({ type: "send", route: randomBytes(16), payload: Uint8Array.of(1) });
+  for (let i = 0; i < 8_192; i++) ask();
+  await relay.clock.advance(60_000);
+  for (let i = 0; i < 6_000; i++) ask();
+  expect(blind.closedWith).toBeUndefined();
+  for (let i = 0; i < 20_000 && blind.closedWith === undefined; i++) ask();
+  expect(blind.closedWith?.code).toBe(closeCode.rateExceeded);
+});
+
+test("stalled readers of one cluster leave room to its others, and to every other cluster", () => {
+  const relay = createRelay({ clusterCreditBytes: 2 * 1_048_576 });
+  const sender = new Client(relay).join();
+  const stalled = Array.from({ length: 30 }, () => new Client(relay).join());
+  for (const { route } of stalled) {
+    for (let i = 0; i < 40; i++) sender.say({ type: "send", route, payload: new Uint8Array(32_768) });
+  }
+  expect(relay.core.stats().outstandingBytes).toBeLessThanOrEqual(2 * 1_048_576 + 30 * 65_536);
+  const [well, other, otherSender] = [new Client(relay), new Client(relay), new Client(relay)];
+  well.join();
+  sender.say({ type: "send", route: well.route, payload: new Uint8Array(32_768) });
+  expect(well.count("recv")).toBe(1);
+  other.join({ keys: clusterB });
+  otherSender.join({ keys: clusterB });
+  for (let i = 0; i < 10; i++) otherSender.say({ type: "send", route: other.route, payload: new Uint8Array(65_536) });
+  expect(other.count("recv")).toBe(10);
 });
 
 test("a restart tells each socket when to come back; a cluster no longer admitted is closed", () => {

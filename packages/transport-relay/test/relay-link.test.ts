@@ -2,7 +2,7 @@ import { type Connection, type FedError, isFedError } from "@fed/core";
 import { createTestClock, expectCode, readConnection, type TestClock } from "@fed/core/testing";
 import { afterEach, expect, test } from "vitest";
 import { formatGuestAddress, parseGuestAddress } from "../src/guest-address.js";
-import { createRelayGuestDial, encodeFrame } from "../src/index.js";
+import { createRelayGuestDial, encodeFrame, verifyUpgrade, type WebSocketLike } from "../src/index.js";
 import type { RekeyLimits } from "../src/key-renewal.js";
 import type { RelayLimits } from "../src/relay-limits.js";
 import { createMemoryRelay, createTestHubs, type MemoryRelay, type TestHub, testRelayKeys } from "./memory-relay.js";
@@ -121,6 +121,62 @@ test("a relay that goes away says when to come back", async () => {
   await scene.clock.advance(5_001);
   expect(stateOf(scene.hubs[0]!).status).toBe("up");
 });
+
+test("a hub that is sent elsewhere goes there with the same token, once per dial, and returns when it is not served", async () => {
+  const clock = createTestClock();
+  const relay = createMemoryRelay([relayKeys], { clock });
+  const dialled: string[] = [];
+  const offered: string[] = [];
+  let misdirecting = false;
+  const [hub] = createTestHubs(["a"], {
+    relays: [relay.origin],
+    relayKeys,
+    clock,
+    connect(url, protocols) {
+      dialled.push(url);
+      offered.push(protocols[1]!);
+      if (misdirecting) return misdirect;
+      return relay.connect(url, protocols);
+    },
+  });
+  running.push(hub!);
+  await clock.advance(0);
+  expect(stateOf(hub!).status).toBe("up");
+  relay.core.redirect(relayKeys.tag, "ws://two.test");
+  await clock.advance(0);
+  expect(dialled).toEqual(["ws://relay.test", "ws://two.test/"]);
+  expect(stateOf(hub!).status).toBe("up");
+  expect(verifyUpgrade(offered, { ...check(), atMs: clock.nowMs() }).tag).toBe(relayKeys.tag);
+  relay.down = true;
+  relay.core.redirect(relayKeys.tag, "ws://three.test");
+  await clock.advance(0);
+  expect(stateOf(hub!)).toMatchObject({ status: "waiting", error: { code: "RELAY_LOST" } });
+  relay.down = false;
+  await clock.advance(1_000);
+  expect(dialled.slice(2)).toEqual(["ws://three.test/", "ws://relay.test"]);
+  expect(stateOf(hub!).status).toBe("up");
+
+  misdirecting = true;
+  relay.core.redirect(relayKeys.tag, "ws://four.test");
+  await clock.advance(0);
+  expect(dialled.at(-1)).toBe("ws://four.test/");
+  expect(stateOf(hub!)).toMatchObject({ status: "waiting", error: { code: "RELAY_ELSEWHERE" } });
+});
+
+/** A relay that sends everybody to a fifth. */
+const misdirect: WebSocketLike = {
+  binaryType: "blob",
+  readyState: 3,
+  bufferedAmount: 0,
+  send() {},
+  close() {},
+  addEventListener(type: string, listener: unknown) {
+    const close = listener as (event: { code: number; reason: string }) => void;
+    if (type === "close") queueMicrotask(() => close({ code: 4421, reason: "RELAY_ELSEWHERE ws://five.test" }));
+  },
+};
+
+const check = () => ({ admissionKeys: [relayKeys.admissionPublicKey], origins: ["ws://relay.test"] });
 
 test("a relay that went silent is left", async () => {
   const scene = await createScene();

@@ -47,7 +47,7 @@ test("keys, tag and routes of a cluster", async () => {
 
 test("capability tokens, an invalid one for every rule", async () => {
   const { origin, atMs } = admission;
-  const check = { admissionKeys: [keys.admissionPublicKey], origin, atMs };
+  const check = { admissionKeys: [keys.admissionPublicKey], origins: [origin], atMs };
   for (const { token, code, name } of admission.tokens) {
     const verify = () => verifyCapabilityToken(encodeUtf8(token), check);
     if (code !== undefined) await expectCode(verify, code);
