@@ -74,11 +74,18 @@ export function legacyParams(params: Params, facts: AgentFacts, progressToken: n
   return Object.keys(stamp).length > 0 ? { ...rest, _meta: stamp } : rest;
 }
 
+const ownData = { configurable: true, enumerable: true, writable: true };
+
 /** The keys of `meta` that belong to no hop. */
 export function freeMeta(meta: unknown): Params {
   const kept: Params = {};
   if (!isObject(meta)) return kept;
-  for (const key in meta) if (key !== "progressToken" && !key.startsWith(reserved)) kept[key] = meta[key];
+  for (const key in meta) {
+    if (key === "progressToken" || key.startsWith(reserved)) continue;
+    // Assigned, it would become the prototype, and what is in it a key of the protocol's again.
+    if (key === "__proto__") Object.defineProperty(kept, key, { ...ownData, value: meta[key] });
+    else kept[key] = meta[key];
+  }
   return kept;
 }
 

@@ -1,9 +1,10 @@
 /**
- * How much the hub's ports take of one operator: rate and number at once, counted over all its tokens and their children,
+ * How much the hub's ports take of one operator: rate, number at once and memory, counted over all its tokens and their children,
  * since whoever has a token can make more of them.
  */
 import type { Clock } from "@fed/core";
 import { InFlight, type Rate, RateLimit } from "@fed/router";
+import { type Holding, MemoryShares } from "./memory-shares.js";
 import type { Operator } from "./operator.js";
 
 /** Above what two cores serve of one operator, so it stops loops that run away and nobody who works. */
@@ -19,6 +20,8 @@ export interface Admission {
    * @throws {RouterError} RATE_LIMITED above the rate, BUSY while 256 of its requests or 2048 of all are being answered.
    */
   request<T>(operator: Operator, answer: () => Promise<T>): Promise<T>;
+  /** Counts what an exchange fills of the hub's memory. */
+  hold(operator: Operator): Holding;
   /**
    * Does one call, listing or subscription; subscriptions last, so calls are not counted with them.
    * @throws {RouterError} BUSY while 256 of the operator's or 2048 of all are under way.
@@ -31,6 +34,7 @@ export function createAdmission(clock: Clock, rate: Rate = defaultOperatorRate):
   const rates = new RateLimit(rate, clock);
   const requests = new InFlight(perOperator, overall);
   const calls = new InFlight(perOperator, overall);
+  const memory = new MemoryShares();
   const subscriptions = new InFlight(perOperator, overall);
 
   async function counted<T>(inFlight: InFlight, { principal }: Operator, work: () => Promise<T>): Promise<T> {
@@ -47,6 +51,7 @@ export function createAdmission(clock: Clock, rate: Rate = defaultOperatorRate):
       rates.take(operator.principal);
       return counted(requests, operator, answer);
     },
+    hold: (operator) => memory.hold(operator),
     call: (operator, method, work) =>
       counted(method === "subscriptions/listen" ? subscriptions : calls, operator, work),
   };

@@ -1,5 +1,6 @@
 /** One HTTP exchange with an MCP endpoint. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Holding } from "../operators/memory-shares.js";
 import type { Operator } from "../operators/operator.js";
 import type { McpService } from "./mcp-service.js";
 
@@ -11,6 +12,8 @@ export interface Exchange {
   readonly operator: Operator;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  /** What the exchange fills of the hub's memory; released when the response has closed. */
+  readonly holding: Holding;
   /** Reads the request, if there is room for one more of the operator's. */
   admit<T>(read: () => Promise<T>): Promise<T>;
 }

@@ -20,8 +20,9 @@ import { type AssertOrigin, createOriginCheck } from "./origin.js";
 import { problem, problemOf } from "./problem.js";
 import { addProtectedResourceRoutes } from "./protected-resource.js";
 
-/** The largest body of a request. */
+/** The largest body of an agent's request, and of an operator's. */
 export const maxBodyBytes = 4 * 1024 * 1024;
+const maxDocumentBytes = 256 * 1024;
 /** A client sends its headers, and the whole request, within this; one that dawdles is answered 408. */
 const headersMs = 30_000;
 const requestMs = 60_000;
@@ -88,7 +89,10 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       assertOrigin(headers.host, headers.origin);
       const operator = await operatorOf(headers.authorization, path);
       const admit = <T>(read: () => Promise<T>) => admission.request(operator, read);
-      await underHeaders(headers, () => mcp.serve({ service, endpoint: path, operator, request, response, admit }));
+      const holding = admission.hold(operator);
+      response.once("close", holding.release);
+      const exchange = { service, endpoint: path, operator, request, response, holding, admit };
+      await underHeaders(headers, () => mcp.serve(exchange));
     } catch (cause) {
       const error = toFedError(cause);
       options.onRefused(error);
@@ -184,11 +188,11 @@ function operatorRoutes(
   app.use(
     "/api/*",
     bodyLimit({
-      maxSize: maxBodyBytes,
+      maxSize: maxDocumentBytes,
       onError: (context) =>
         problem(
           context,
-          new HubError({ code: "REQUEST_TOO_LARGE", message: `The request has more than ${maxBodyBytes} bytes.` }),
+          new HubError({ code: "REQUEST_TOO_LARGE", message: `The request has more than ${maxDocumentBytes} bytes.` }),
           baseOf,
         ),
     }),

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import type { Clock } from "@fed/core";
+import { InFlight } from "@fed/router";
 import { HubError } from "../errors.js";
 import { canAnswer } from "../mcp/input-capability.js";
 import { isObject, type RequestId, rpcCodes } from "../mcp/json-rpc.js";
@@ -12,6 +13,7 @@ import type { McpResponse } from "./mcp-response.js";
 
 /** How long a client may take to answer a question of an app's. */
 const answerMs = 600_000;
+const maxPerOperator = 256;
 const maxQuestions = 1024;
 
 /** The call that needs to know. */
@@ -27,6 +29,7 @@ export interface LegacyQuestions {
   /**
    * Puts `inputRequests` to the client of `call` and returns `inputResponses`: its answers, and how it refused.
    * @throws {HubError} INPUT_UNANSWERED when it has no session, is gone or says nothing; the reason of `signal`.
+   * @throws {RouterError} BUSY while 256 questions to the operator's agents, or 1024 in all, wait for an answer.
    */
   ask(call: AskingCall, inputRequests: unknown, signal: AbortSignal): Promise<Record<string, unknown>>;
   /** Takes what a client POSTed that is no request. */
@@ -42,14 +45,16 @@ interface Waiting {
 export function createLegacyQuestions(clock: Clock): LegacyQuestions {
   /** By the id each was asked under. */
   const waiting = new Map<RequestId, Waiting>();
+  const open = new InFlight(maxPerOperator, maxQuestions);
 
   async function askOne(call: AskingCall, question: unknown, signal: AbortSignal): Promise<unknown> {
     const { reply, operator, session, response } = call;
     const { method, params } = isObject(question) ? question : {};
-    if (typeof method !== "string" || !session || !reply.open || waiting.size >= maxQuestions) throw cannotBeAsked();
+    if (typeof method !== "string" || !session || !reply.open) throw cannotBeAsked();
     if (!canAnswer(session.client.capabilities, method, isObject(params) ? params : {})) {
       return refusedAnswer(method, { code: rpcCodes.methodNotFound, message: `The client declared no ${method}.` });
     }
+    open.take(operator.principal);
     const id = randomUUID();
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const abort = () => reject(signal.reason);
@@ -67,6 +72,7 @@ export function createLegacyQuestions(clock: Clock): LegacyQuestions {
     } finally {
       timer.cancel();
       waiting.delete(id);
+      open.release(operator.principal);
       signal.removeEventListener("abort", abort);
       response.off("close", gone);
     }

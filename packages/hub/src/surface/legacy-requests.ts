@@ -129,7 +129,7 @@ export function createLegacyRequests(options: {
 
   return {
     async post(exchange, message) {
-      const { operator, response } = exchange;
+      const { operator, response, holding } = exchange;
       if (!isObject(message) || Array.isArray(message)) {
         return new McpResponse(response).fail(
           null,
@@ -141,7 +141,7 @@ export function createLegacyRequests(options: {
       const session = await sessionOf(exchange);
       if (session === null) return notFound(response);
       if (isRequest(message)) {
-        return serve({ ...exchange, session, message, reply: new McpResponse(response) });
+        return serve({ ...exchange, session, message, reply: new McpResponse(response, { holding }) });
       }
       const params = isObject(message.params) ? message.params : {};
       if (message.method === "notifications/cancelled") {
@@ -153,14 +153,14 @@ export function createLegacyRequests(options: {
     },
 
     async get(exchange) {
-      const { request, response, service, operator } = exchange;
-      const session = await sessionOf(exchange);
+      const { request, response, service, operator, holding } = exchange;
+      const session = await exchange.admit(() => sessionOf(exchange));
       if (session === null) return notFound(response);
       if (!session || !String(request.headers.accept).includes("text/event-stream")) {
         return notAllowed(response);
       }
       session.closeStream?.();
-      const stream = new McpResponse(response, { stream: true });
+      const stream = new McpResponse(response, { stream: true, holding });
       let following: AbortController | undefined;
       const follow = () => {
         const before = following;
@@ -201,7 +201,7 @@ export function createLegacyRequests(options: {
 
     async delete(exchange) {
       const { request, response } = exchange;
-      const session = await sessionOf(exchange);
+      const session = await exchange.admit(() => sessionOf(exchange));
       if (!session) return session === null ? notFound(response) : notAllowed(response);
       await sessions.end(String(request.headers[sessionHeader]), cancelled());
       response.writeHead(200).end();

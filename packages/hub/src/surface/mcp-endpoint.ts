@@ -2,7 +2,7 @@
  * MCP over Streamable HTTP in front of any service, in every revision that is served: reads the message, finds out which
  * era it belongs to as the official SDK does, and hands it to whoever speaks that.
  */
-import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { IncomingHttpHeaders } from "node:http";
 import { type Clock, isFedError, type Store } from "@fed/core";
 import { isObject, type RpcRequest, rpcCodes } from "../mcp/json-rpc.js";
 import { isLogLevel } from "../mcp/log-level.js";
@@ -43,7 +43,7 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
     if (!isJson(headers["content-type"])) {
       return refuse(415, -32000, "Unsupported Media Type: Content-Type must be application/json");
     }
-    const text = await exchange.admit(() => readBody(request, options.maxBodyBytes));
+    const text = await exchange.admit(() => readBody(exchange, options.maxBodyBytes));
     // What is left of the body is read past: a connection closed on a client that still sends loses it the answer.
     if (text === undefined) return refuse(413, -32000, `The request has more than ${options.maxBodyBytes} bytes.`);
     let body: unknown;
@@ -106,16 +106,27 @@ function isJson(contentType = ""): boolean {
   return contentType === "application/json" || /^\s*application\/json\s*(;[^,]*)?$/i.test(contentType);
 }
 
-/** The body, or undefined of one with more than `maxBytes`. Rejects when the client goes away. */
-function readBody(request: IncomingMessage, maxBytes: number): Promise<string | undefined> {
-  if (Number(request.headers["content-length"]) > maxBytes) return Promise.resolve(undefined);
+/**
+ * The body, or undefined of one with more than `maxBytes`. Rejects when the client goes away.
+ * @throws {RouterError} BUSY when there is no room for it.
+ */
+async function readBody({ request, holding }: Exchange, maxBytes: number): Promise<string | undefined> {
+  const declared = Number(request.headers["content-length"] ?? 0);
+  if (declared > maxBytes) return undefined;
+  holding.take(declared);
   const { promise, resolve, reject } = Promise.withResolvers<string | undefined>();
   const chunks: Buffer[] = [];
   let bytes = 0;
   request.on("data", (chunk: Buffer) => {
     bytes += chunk.length;
-    if (bytes <= maxBytes) chunks.push(chunk);
-    else resolve(undefined);
+    if (bytes > maxBytes) return resolve(undefined);
+    try {
+      if (bytes > declared) holding.take(chunk.length);
+      chunks.push(chunk);
+    } catch (cause) {
+      chunks.length = 0;
+      reject(cause);
+    }
   });
   request.once("end", () => resolve((chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)).toString("utf8")));
   request.once("error", reject);

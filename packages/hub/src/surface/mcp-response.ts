@@ -4,16 +4,21 @@
  */
 import type { ServerResponse } from "node:http";
 import type { RequestId, RpcFailure } from "../mcp/json-rpc.js";
+import type { Holding } from "../operators/memory-shares.js";
 import { keepAlive, letGo } from "./keep-alive.js";
 
 /** What may wait for a client that reads slowly; above it what only informs is dropped, and then the client. */
-const maxWaitingBytes = 4 * 1024 * 1024;
+const maxWaitingBytes = 1024 * 1024;
 const maxUnreadBytes = 16 * 1024 * 1024;
+/** What is on its way anyhow. */
+const minCountedBytes = 16 * 1024;
 
 /** Options of {@link McpResponse}. */
 export interface McpResponseOptions {
   /** Begins with the stream, for what lasts. */
   readonly stream?: boolean;
+  /** Is told how much the client has not read yet. */
+  readonly holding?: Holding;
   /** Called once if the client goes away before everything has been said. */
   readonly onGone?: () => void;
 }
@@ -21,12 +26,16 @@ export interface McpResponseOptions {
 /** See the module header. */
 export class McpResponse {
   readonly #response: ServerResponse;
+  readonly #holding: Holding | undefined;
   readonly #onGone: (() => void) | undefined;
+  /** Whether the client lets something lie; undefined: it never has. */
+  #backlog: boolean | undefined;
   #streaming = false;
   #ended = false;
 
-  constructor(response: ServerResponse, { stream = false, onGone }: McpResponseOptions = {}) {
+  constructor(response: ServerResponse, { stream = false, holding, onGone }: McpResponseOptions = {}) {
     this.#response = response;
+    this.#holding = holding;
     this.#onGone = onGone;
     keepAlive(this);
     response.once("close", () => {
@@ -44,13 +53,14 @@ export class McpResponse {
 
   /** Says that this hub is still at it: a response that is silent for long becomes a stream, which lives on comments. */
   comment(): void {
-    this.#write(": keepalive\n\n");
+    // A client that has something left to read knows; one that does not read it is let go of when nothing moves.
+    if (this.#response.writableLength === 0) this.#write(": keepalive\n\n");
   }
 
   /** Sends a notification. One that only informs is dropped for a client that does not read. */
   notify(method: string, params: unknown): void {
     const informs = method === "notifications/progress" || method === "notifications/message";
-    if (informs && this.#response.writableLength > maxWaitingBytes) return;
+    if (informs && (this.#response.writableLength > maxWaitingBytes || (this.#backlog && this.#holding?.full))) return;
     this.#event({ jsonrpc: "2.0", method, params });
   }
 
@@ -89,6 +99,7 @@ export class McpResponse {
     this.#response
       .writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(body) })
       .end(body);
+    this.#count();
   }
 
   #event(message: object): void {
@@ -100,6 +111,17 @@ export class McpResponse {
     if (!this.#streaming) this.#open();
     this.#response.write(text);
     if (this.#response.writableLength > maxUnreadBytes) this.#response.destroy();
+    else this.#count();
+  }
+
+  /** What the client has not read is its operator's to answer for. */
+  #count(): void {
+    const { writableLength } = this.#response;
+    const bytes = writableLength < minCountedBytes ? 0 : writableLength;
+    if (bytes === 0 && !this.#backlog) return;
+    if (this.#backlog === undefined) this.#response.on("drain", () => this.#count());
+    this.#backlog = bytes > 0;
+    if (this.#holding?.unread(bytes) === false) this.#response.destroy();
   }
 
   #open(): void {
