@@ -26,6 +26,7 @@ import {
   type Router,
   type RouterOptions,
   type SharingRequest,
+  type ToolDefinition,
 } from "../src/index.js";
 
 export class TestError extends FedError {}
@@ -57,6 +58,10 @@ export interface Hub {
   auditFails: boolean | "outcome";
   /** The owner's rating of its tools. */
   readonly risks: Map<string, Risk>;
+  /** Said of every app. */
+  texts: { readonly title?: string; readonly description?: string };
+  /** By app; of others the tools are not known. */
+  readonly tools: Map<string, readonly ToolDefinition[]>;
 }
 
 export interface Fleet {
@@ -98,6 +103,8 @@ export function createFleet(): Fleet {
       shared: new Set(),
       revoked: new Set(),
       risks: new Map(),
+      tools: new Map(),
+      texts: {},
       revocationSize: 0,
       auditFails: false,
       caller: {
@@ -142,12 +149,18 @@ export function createFleet(): Fleet {
       },
       apps: {
         list: () =>
-          [...made.apps.keys()].map((app) => ({ app, title: `The ${app}`, status: made.statuses.get(app) ?? "ready" })),
+          [...made.apps.keys()].map((app) => ({
+            app,
+            title: `The ${app}`,
+            ...made.texts,
+            status: made.statuses.get(app) ?? "ready",
+          })),
         async call(app, request, context) {
           const behaviour = made.apps.get(app);
           if (!behaviour) throw new TestError({ code: "APP_UNKNOWN", message: "No such app." });
           return behaviour(request, context);
         },
+        tools: (app) => made.tools.get(app),
         hints: (_app, tool) => ({ risk: made.risks.get(tool) }),
       },
       clock,
