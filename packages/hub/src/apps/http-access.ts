@@ -10,6 +10,7 @@ import {
   extractWWWAuthenticateParams,
   type FetchLike,
 } from "@modelcontextprotocol/client";
+import { Agent, fetch } from "undici";
 import { HubError } from "../errors.js";
 import type { ClientCredentials, HttpAppConfig } from "./app-config.js";
 import { boundBody } from "./http-body.js";
@@ -18,6 +19,7 @@ import { boundBody } from "./http-body.js";
 const authorizationMs = 10_000;
 
 const farewellMs = 1_000;
+const connectMs = 10_000;
 
 /** What a transport needs to reach one app. */
 export interface HttpAccess {
@@ -25,11 +27,15 @@ export interface HttpAccess {
   readonly authProvider: AuthProvider | undefined;
   /** A fetch whose body ends in an error above the bound; `onTooLarge` is told first. */
   fetchFor(onTooLarge?: (error: FedError) => void): FetchLike;
+  /** Ends every connection to the app. */
+  close(): Promise<void>;
 }
 
 /** See the module header. */
 export function httpAccess(app: string, config: HttpAppConfig): HttpAccess {
   const url = new URL(config.url);
+  // Node's own fetch gives up on whoever says nothing for 5 minutes: calls have a deadline, and subscriptions none.
+  const dispatcher = new Agent({ headersTimeout: 0, bodyTimeout: 0, connectTimeout: connectMs });
   const own = new Headers({ ...config.headers });
   const { auth: credentials } = config;
   if (credentials && "bearer" in credentials) own.set("authorization", `Bearer ${credentials.bearer}`);
@@ -45,12 +51,14 @@ export function httpAccess(app: string, config: HttpAppConfig): HttpAccess {
       if (new URL(target).origin === url.origin) for (const [name, value] of own) headers.set(name, value);
       let response: Response;
       try {
-        response = await fetch(target, { ...init, headers, ...(init?.method === "DELETE" && { signal: farewell() }) });
+        const signal = init?.method === "DELETE" ? farewell() : init?.signal;
+        response = (await fetch(target, { ...(init as object), headers: [...headers], signal, dispatcher })) as never;
       } catch (cause) {
         throw neverSent(app, cause) ?? cause;
       }
       return boundBody(response, app, onTooLarge);
     },
+    close: () => dispatcher.destroy(),
   };
 }
 

@@ -72,6 +72,7 @@ class HttpTransport implements Transport {
     if (this.#main.sessionId) await this.#main.terminateSession().catch(() => {});
     for (const transport of this.#perRequest.values()) await transport.close();
     await this.#main.close();
+    await this.#access.close();
     this.onclose?.();
   }
 
