@@ -151,7 +151,8 @@ async function callTool(
       { hub, app, method: "tools/call", params },
       { operator, signal, notify, idempotencyKey: idempotencyKey && roundKey(idempotencyKey, params) },
     )) as Record<string, unknown>;
-    return isObject(result.task) ? { ...result, task: nameTask(result.task, target) } : result;
+    if (isObject(result.task)) return { ...result, task: nameTask(result.task, target) };
+    return result.resultType === "task" ? nameTask(result, target) : result;
   } catch (cause) {
     return failure(cause, { hub, app });
   }
@@ -164,7 +165,10 @@ function roundKey(key: string, { requestState }: Record<string, unknown>): strin
 }
 
 /** A task's id with the app that owns it, so that whoever asks for the task is led there. */
-function nameTask(task: Record<string, unknown>, { hub, app }: { hub?: string | undefined; app: string }): unknown {
+function nameTask(
+  task: Record<string, unknown>,
+  { hub, app }: { hub?: string | undefined; app: string },
+): Record<string, unknown> {
   if (typeof task.taskId !== "string") return task;
   const owner = Buffer.from(JSON.stringify([hub ?? null, app, task.taskId])).toString("base64url");
   return { ...task, taskId: `${taskPrefix}${owner}` };
