@@ -376,6 +376,7 @@ class RunningHub implements Hub {
         this.#telemetry.refused("handshake", error);
         log.info({ from, code: error.code }, "a peer was refused");
       },
+      onOverload: (_peer, error) => this.#telemetry.refused("peer", error),
       onRenewalFailed: ({ code, message }) => log.warn({ code }, message),
       onRelayState: (state) => log.info({ ...state }, "relay"),
     });

@@ -74,6 +74,8 @@ export interface RouterOptions extends PeerEvents {
   onGuest?(connection: Connection): void;
   /** A handshake was refused; the address decides nothing. */
   onRefused?(remoteAddress: string, error: FedError): void;
+  /** A request of a peer was refused for its rate or number. Must not throw. */
+  onOverload?(peer: HubId, error: FedError): void;
   /** How many calls, subscriptions and listings one peer may begin here. Default 4000 a second, 20 000 at once. */
   readonly peerRate?: Rate;
   readonly clock?: Clock;
@@ -186,6 +188,7 @@ class HubRouter implements Router {
       digest,
       clock,
       rate: options.peerRate ?? limits.peerRate,
+      onOverload: options.onOverload?.bind(options),
       onListed: (hubId) => this.#announcer.listed(hubId),
       onChanged: (hubId) => this.#catalogue.changed(hubId),
     });

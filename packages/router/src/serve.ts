@@ -32,6 +32,8 @@ export interface ServePorts {
   readonly clock: Clock;
   /** Of each peer. */
   readonly rate: Rate;
+  /** A request of a peer was above its rate or number. */
+  readonly onOverload: ((peer: HubId, error: FedError) => void) | undefined;
   /** A peer is about to be shown what there is. */
   onListed(hubId: HubId): void;
   /** A peer says that what it shows has changed. */
@@ -141,8 +143,7 @@ export class Server {
     const inFlight = this.#inFlight[kind];
     let answer: Uint8Array;
     try {
-      this.#rate.take(hubId);
-      inFlight.take(hubId);
+      this.#admit(hubId, inFlight);
       link.begin();
       try {
         answer = await work();
@@ -159,6 +160,16 @@ export class Server {
       if ((await stream.receive()) !== undefined) stream.reset(unwanted());
     } catch {
       // The caller is gone; its hub knows what that means for the call.
+    }
+  }
+
+  #admit(hubId: HubId, inFlight: InFlight): void {
+    try {
+      this.#rate.take(hubId);
+      inFlight.take(hubId);
+    } catch (cause) {
+      this.#ports.onOverload?.(hubId, toFedError(cause));
+      throw cause;
     }
   }
 

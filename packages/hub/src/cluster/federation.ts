@@ -76,6 +76,8 @@ export interface FederationOptions {
   readonly onPeerUp: (peer: PeerIdentity) => void;
   readonly onPeerDown: (peer: PeerIdentity, error: FedError | undefined) => void;
   readonly onRefused: (where: string, error: FedError) => void;
+  /** A request of a peer was above its rate or number. */
+  readonly onOverload: (peer: HubId, error: FedError) => void;
   /** The leaf or the manifest could not be renewed now; it is tried again. */
   readonly onRenewalFailed: (error: FedError) => void;
   readonly onRelayState: (state: RelayState) => void;
@@ -158,6 +160,7 @@ export class Federation implements AsyncDisposable {
       onListing: options.onListing,
       onGuest: options.onGuest,
       onRefused: options.onRefused,
+      onOverload: options.onOverload,
       onPeerUp: (peer) => {
         options.onPeerUp(peer);
         void this.renewal.greet(peer);

@@ -44,8 +44,8 @@ const ruleKinds: ReadonlySet<string> = new Set([
   "scope",
 ]);
 
-/** Where somebody was refused: at the HTTP port, when joining, at a handshake. */
-export type RefusedAt = "http" | "join" | "handshake";
+/** Where somebody was refused: at the HTTP port, when joining, at a handshake, as a peer that asks too much. */
+export type RefusedAt = "http" | "join" | "handshake" | "peer";
 
 /** A number under some labels. */
 export interface Counted {

@@ -99,7 +99,7 @@ const families: readonly Family[] = [
   },
   {
     name: "fed_refusals_total",
-    help: "Requests, joins and handshakes that this hub did not take, by where and code.",
+    help: "Requests, joins and handshakes that this hub did not take, by where (http, join, handshake, peer) and code.",
     type: "counter",
     samples: ({ tally }) => counted(tally.refusals),
   },

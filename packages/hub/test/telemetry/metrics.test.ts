@@ -118,6 +118,22 @@ function promtool(page: string): string[] {
   }
 }
 
+it("a peer that asks too much is counted", async () => {
+  await using own = new TestFleet();
+  const rate = { perSecond: 1, burst: 5 };
+  const { pc1, pc2 } = await pair(own, { pc2: { apps: { echo: testApp() }, limits: { peer: rate } } });
+  await pc2.sharing.share("echo", "cluster");
+  const operator = pc1.operators.local("alice");
+  const call = () => pc1.apps.call({ hub: "pc2", app: "echo", tool: "echo", arguments: { text: "x" } }, { operator });
+  const codes = (await Promise.allSettled(Array.from({ length: 20 }, call))).map((ended) =>
+    ended.status === "rejected" ? ended.reason.code : "ok",
+  );
+  const refused = codes.filter((code) => code === "RATE_LIMITED").length;
+  expect(refused).toBeGreaterThanOrEqual(10);
+  const samples = samplesOf(await pc2.metrics());
+  expect(samples.get('fed_refusals_total{at="peer",code="RATE_LIMITED"}')).toBeGreaterThanOrEqual(refused);
+});
+
 describe("/metrics", () => {
   it("is for those who have a token, unless it was opened", async () => {
     const { token } = await pc1.operators.issueToken({ name: "prometheus", scope: "ReadOnly" });
