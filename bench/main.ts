@@ -6,6 +6,7 @@ import { formatTable, toResults } from "./table.ts";
 
 const benches: ReadonlyMap<string, () => Promise<Bench>> = new Map([
   ["call", async () => (await import("./call.ts")).callBench],
+  ["catalogue", async () => (await import("./catalogue.ts")).catalogueBench],
   ["mcp", async () => (await import("./mcp.ts")).mcpBench],
   ["up", async () => (await import("./up.ts")).upBench],
 ]);
