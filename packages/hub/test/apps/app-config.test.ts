@@ -25,12 +25,12 @@ async function mistake(mcpServers: unknown): Promise<string> {
 describe("an mcpServers file", () => {
   it("is read as other clients read it, with what is for hubs under fed", () => {
     const apps = read({
-      // biome-ignore lint/suspicious/noTemplateCurlyInString: a variable of another client.
       notes: {
         command: "notes-mcp",
         args: ["--all"],
         env: { A: "b" },
         type: "stdio",
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: a variable of another client.
         envFile: "${workspaceFolder}/.env",
       },
       web: {
