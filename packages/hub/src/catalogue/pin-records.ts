@@ -58,14 +58,21 @@ export class PinRecords {
     });
   }
 
-  /** Writes now what is not written yet. */
+  /** Writes now what is not written yet; what cannot be is tried again with the next. */
   flush(): Promise<void> {
     this.#timer?.cancel();
     this.#timer = undefined;
-    const unwritten = [...this.#unwritten.values()];
-    this.#unwritten.clear();
     const done = this.#writing.then(async () => {
-      for (const [hubId, app] of unwritten) await this.#save(hubId, app);
+      for (const [key, [hubId, app]] of this.#unwritten) {
+        // Before it is read: what changes while it is written is written again.
+        this.#unwritten.delete(key);
+        try {
+          await this.#save(hubId, app);
+        } catch (cause) {
+          this.#unwritten.set(key, [hubId, app]);
+          throw cause;
+        }
+      }
     });
     this.#writing = done.catch(() => {});
     return done;

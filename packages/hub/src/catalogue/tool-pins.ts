@@ -181,9 +181,17 @@ class PinBook implements ToolPins {
       pins.accepted.set(tool, to);
       pins.changed.delete(tool);
     }
-    if (done.length > 0) {
+    if (done.length === 0) return done;
+    try {
       this.#records.write(hub, app);
       await this.#records.flush();
+    } catch (cause) {
+      for (const { tool, from, to, atMs } of done) {
+        if (from === undefined) pins.accepted.delete(tool);
+        else pins.accepted.set(tool, from);
+        if (!pins.changed.has(tool)) pins.changed.set(tool, { hash: to, atMs });
+      }
+      throw cause;
     }
     return done;
   }

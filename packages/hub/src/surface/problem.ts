@@ -22,6 +22,7 @@ const statusOf: Readonly<Record<string, Status>> = {
   ALREADY_IN_CLUSTER: 409,
   NAME_TAKEN: 409,
   NOT_IN_CLUSTER: 409,
+  TOOL_CHANGED: 409,
   REQUEST_TOO_LARGE: 413,
   RATE_LIMITED: 429,
 };
