@@ -1,6 +1,7 @@
 /** MCP up to revision 2025-11-25 over Streamable HTTP, in front of a service that knows only the later one. */
 import type { ServerResponse } from "node:http";
 import { type Clock, CoreError, type Store } from "@fed/core";
+import { InFlight } from "@fed/router";
 import { HubError } from "../errors.js";
 import { failureOf, isObject, type RequestId, type RpcRequest, rpcCodes } from "../mcp/json-rpc.js";
 import { isLogLevel } from "../mcp/log-level.js";
@@ -24,6 +25,8 @@ const sessionHeader = "mcp-session-id";
 /** Rounds of questions that one call may need. */
 const maxRounds = 32;
 const giveUpMs = 30_000;
+/** Open streams of one operator's clients, and of all. */
+const maxStreams = { perOperator: 256, overall: 2048 };
 /** Of a client that has said nothing about log messages. */
 const defaultLogLevel = "info";
 const unknownClient: LegacyClient = { protocolVersion: "2025-03-26", capabilities: {}, clientInfo: undefined };
@@ -32,7 +35,7 @@ const unknownClient: LegacyClient = { protocolVersion: "2025-03-26", capabilitie
 export interface LegacyRequests {
   /** Serves a request or notification, or takes an answer, that was POSTed. */
   post(exchange: Exchange, message: unknown): Promise<void>;
-  /** Serves the stream of what a client is not told in answers. */
+  /** Serves the stream of what a client is not told in answers. @throws {RouterError} BUSY above 256 of an operator's. */
   get(exchange: Exchange): Promise<void>;
   /** Ends a session. */
   delete(exchange: Exchange): Promise<void>;
@@ -48,6 +51,7 @@ export function createLegacyRequests(options: {
   const { clock } = options;
   const sessions = createLegacySessions(options);
   const questions = createLegacyQuestions(clock);
+  const streams = new InFlight(maxStreams.perOperator, maxStreams.overall);
 
   /** The session the exchange names; null for one that names none of this operator's. */
   async function sessionOf({ request, operator, endpoint }: Exchange): Promise<LegacySession | undefined | null> {
@@ -82,6 +86,11 @@ export function createLegacyRequests(options: {
   async function serve(call: Call): Promise<void> {
     const { session, reply, message, service, operator } = call;
     const { id, method, params = {} } = message;
+    if (session?.calls.has(id)) {
+      // Sent twice, or by two clients that do not know of each other: the call under way is not to be mistaken for it.
+      const message = "A request with this id is under way in this session.";
+      return reply.fail(id, { code: rpcCodes.invalidRequest, message }, 400);
+    }
     const controller = new AbortController();
     session?.calls.set(id, controller);
     const progressToken = isObject(params._meta) ? params._meta.progressToken : undefined;
@@ -160,6 +169,7 @@ export function createLegacyRequests(options: {
         return notAllowed(response);
       }
       session.closeStream?.();
+      streams.take(operator.principal);
       const stream = new McpResponse(response, { stream: true, holding });
       let following: AbortController | undefined;
       const follow = () => {
@@ -186,7 +196,11 @@ export function createLegacyRequests(options: {
           });
         before?.abort(cancelled());
       };
+      let isOpen = true;
       const close = () => {
+        if (!isOpen) return;
+        isOpen = false;
+        streams.release(operator.principal);
         following?.abort(cancelled());
         stream.end();
         if (session.closeStream !== close) return;

@@ -4,9 +4,11 @@
  */
 import type { IncomingHttpHeaders } from "node:http";
 import { type Clock, isFedError, type Store } from "@fed/core";
+import { limits } from "@fed/router";
 import { isObject, type RpcRequest, rpcCodes } from "../mcp/json-rpc.js";
 import { isLogLevel } from "../mcp/log-level.js";
 import { metaKeys, modernRevision } from "../mcp/meta.js";
+import { isDeeperThan } from "../mcp/nesting.js";
 import type { Seal } from "../seal.js";
 import type { Exchange } from "./exchange.js";
 import { legacyRevisions } from "./legacy-dialect.js";
@@ -46,6 +48,9 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
     const text = await exchange.admit(() => readBody(exchange, options.maxBodyBytes));
     // What is left of the body is read past: a connection closed on a client that still sends loses it the answer.
     if (text === undefined) return refuse(413, -32000, `The request has more than ${options.maxBodyBytes} bytes.`);
+    if (isDeeperThan(text, limits.jsonDepth)) {
+      return refuse(400, rpcCodes.invalidRequest, `The request is nested deeper than ${limits.jsonDepth} levels.`);
+    }
     let body: unknown;
     try {
       body = JSON.parse(text);

@@ -110,6 +110,11 @@ export class LegacyAgent {
   readonly #endpoint: Endpoint;
   readonly #session: Record<string, string>;
 
+  /** The id under which the hub finds the session. */
+  get sessionId(): string {
+    return this.#session["mcp-session-id"]!;
+  }
+
   private constructor(endpoint: Endpoint, session: Record<string, string>) {
     this.#endpoint = endpoint;
     this.#session = session;
