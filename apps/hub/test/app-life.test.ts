@@ -102,8 +102,9 @@ it.concurrent("a hub that was killed leaves no app behind once it is started aga
   const { pid } = await health(home, "notes");
   await hub.stop("SIGKILL");
   expect(isAlive(pid!)).toBe(true);
-  await home.up("pc1", "--mcp-config", file);
+  const again = await home.up("pc1", "--mcp-config", file);
   // Whoever inherited it may take a moment to notice that it has ended.
   await eventually(() => expect(isAlive(pid!)).toBe(false));
   expect(await home.text("pc1", "call", "notes", "echo", '{"text": "again"}')).toBe("again\n");
+  await again.stop();
 });
