@@ -166,8 +166,8 @@ async function main(): Promise<void> {
     );
 
   await until(
-    "all four apps are listed, idle until somebody calls them",
-    async () => (await list()).apps.filter(({ status }) => status === "idle" || status === "ready").length === 4,
+    "all four apps are ready",
+    async () => (await list()).apps.filter(({ status }) => status === "ready").length === 4,
     20_000,
   );
   const [{ apps }, listMs] = await timed(list);
