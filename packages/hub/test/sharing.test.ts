@@ -14,24 +14,8 @@ async function seen(from: Hub, operator: Operator): Promise<string[]> {
 }
 
 async function toolsOf(from: Hub, operator: Operator): Promise<string[]> {
-  const { token } = await from.operators.issueToken({ name: operator.principal.split("@")[0]!, scope: "ReadWrite" });
-  const answer = await fetch(`${from.url}/mcp`, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${token}`,
-      "content-type": "application/json",
-      accept: "application/json, text/event-stream",
-    },
-    body: JSON.stringify({
-      jsonrpc: "2.0",
-      id: 1,
-      method: "tools/call",
-      params: { name: "apps.describe", arguments: { hub: "pc2", app: "echo" } },
-    }),
-  });
-  const [, data] = /data: (.*)/.exec(await answer.text()) ?? [];
-  const { result } = JSON.parse(data!) as { result: { structuredContent: { tools: { name: string }[] } } };
-  return result.structuredContent.tools.map(({ name }) => name);
+  const { tools } = await from.apps.describe({ hub: "pc2", app: "echo" }, { operator });
+  return tools.map(({ name }) => name);
 }
 
 describe("sharing", () => {
@@ -73,10 +57,7 @@ describe("sharing", () => {
 
   it("of one tool shows and allows that tool alone", async () => {
     await using fleet = new TestFleet();
-    const { pc1, pc2 } = await pair(fleet, {
-      pc1: { http: { host: "127.0.0.1", port: 0 } },
-      pc2: { apps: { echo: testApp() } },
-    });
+    const { pc1, pc2 } = await pair(fleet, { pc2: { apps: { echo: testApp() } } });
     const operator = pc1.operators.local("tester");
     await pc2.sharing.share("echo", "cluster", { tool: "count" });
     expect(await seen(pc1, operator)).toEqual(["pc2/echo"]);
