@@ -9,6 +9,10 @@ import type { AppConnection, AppDescription, AppRequestOptions } from "./app-con
 import { soleOwner } from "./attribution.js";
 import type { RpcHandlers, RpcPeer } from "./rpc-peer.js";
 
+/** How soon a subscription that an app over HTTP has let go of is taken up again. */
+const relistenMs = 2_000;
+const listChanges = ["tools", "prompts", "resources"].map((list) => `notifications/${list}/list_changed`);
+
 interface Running {
   readonly principal: string;
   readonly wantsLogs: boolean;
@@ -103,15 +107,31 @@ export class ModernApp implements AppConnection, RpcHandlers {
   /** The hub's own subscription, as long as the app lives. An app that cannot say so simply tells nothing. */
   #listenToLists(): void {
     const wanted = { toolsListChanged: true, promptsListChanged: true, resourcesListChanged: true };
+    let heard = false;
     const options: AppRequestOptions = {
       principal: "",
       signal: this.#end.signal,
-      notify: ({ method }) => {
-        for (const listener of this.#watchers) listener(method);
+      notify: ({ method, params }) => {
+        if (method !== "notifications/subscriptions/acknowledged") {
+          for (const listener of this.#watchers) listener(method);
+        } else heard = hasMembers((params as { notifications?: unknown } | undefined)?.notifications);
       },
     };
-    this.request("subscriptions/listen", { notifications: wanted }, options).catch(() => {});
+    const again = () => {
+      if (!heard || this.#end.signal.aborted) return;
+      // What changed while nobody listened is not told any more: the lists are read anew.
+      setTimeout(() => {
+        if (this.#end.signal.aborted) return;
+        this.#listenToLists();
+        for (const listener of this.#watchers) for (const method of listChanges) listener(method);
+      }, relistenMs).unref();
+    };
+    this.request("subscriptions/listen", { notifications: wanted }, options).then(again, again);
   }
+}
+
+function hasMembers(value: unknown): boolean {
+  return isObject(value) && Object.keys(value).length > 0;
 }
 
 /** The params of a request that goes on with the agent's answers; this app waits for none of them. */
