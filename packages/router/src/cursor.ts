@@ -43,7 +43,11 @@ export function pageLimit(
 ): number {
   if (limit === undefined) return usual;
   if (Number.isSafeInteger(limit) && limit >= 1 && limit <= most) return limit;
-  throw new RouterError({ code: "REQUEST_MALFORMED", message: `A page has 1 to ${most} entries.` });
+  throw new RouterError({
+    code: "REQUEST_MALFORMED",
+    message: `A page has 1 to ${most} entries.`,
+    hint: "Ask for fewer, and go on with nextCursor.",
+  });
 }
 
 function notACursor(cause?: unknown): RouterError {
