@@ -15,6 +15,7 @@ import { soleOwner } from "./attribution.js";
 import { HeldCall } from "./held-call.js";
 import { LegacySubscriptions } from "./legacy-subscriptions.js";
 import type { RpcHandlers, RpcPeer } from "./rpc-peer.js";
+import { TaskOwners } from "./task-owners.js";
 
 /** Methods whose result says in the later revision how long it may be kept. */
 const cacheable = /^(tools|prompts|resources|resources\/templates)\/list$|^resources\/read$/;
@@ -31,6 +32,7 @@ export class LegacyApp implements AppConnection, RpcHandlers {
   readonly #running = new Map<RequestId, HeldCall>();
   readonly #held = new Map<string, HeldCall>();
   readonly #subscriptions: LegacySubscriptions;
+  readonly #tasks = new TaskOwners();
   readonly #watchers = new Set<(method: string) => void>();
   readonly #closed = Promise.withResolvers<void>();
   #logLevel: string | undefined;
@@ -56,13 +58,15 @@ export class LegacyApp implements AppConnection, RpcHandlers {
   async request(method: string, params: Record<string, unknown>, options: AppRequestOptions): Promise<unknown> {
     if (method === "subscriptions/listen") return this.#subscriptions.listen(params.notifications, options);
     if (typeof params.requestState === "string") return this.#resume(params.requestState, params, options);
+    const { principal } = options;
+    this.#tasks.assertOwn(method, params, principal);
     const facts = agentFacts(params);
     await this.#raiseLogLevel(facts.logLevel);
     const id = this.#peer.nextId();
-    const call = new HeldCall(options.principal, facts, this.#clock);
+    const call = new HeldCall(principal, facts, this.#clock);
     call.outcome = this.#peer
       .request(method, legacyParams(params, facts, id), { id, signal: call.cancelled })
-      .then((result) => complete(method, result as Record<string, unknown>))
+      .then((result) => complete(method, this.#tasks.shown(method, result, principal) as Record<string, unknown>))
       .finally(() => this.#running.delete(id));
     this.#running.set(id, call);
     return this.#next(call, options);
@@ -78,7 +82,10 @@ export class LegacyApp implements AppConnection, RpcHandlers {
   }
 
   asked(id: RequestId, method: string, params: Record<string, unknown>, related: RequestId | undefined): void {
-    const able = [...this.#running.values()].filter(({ facts }) => canAnswer(facts.capabilities, method, params));
+    const able = [...this.#running.values()].filter(
+      ({ facts, principal }) =>
+        canAnswer(facts.capabilities, method, params) && this.#tasks.concerns(params, principal),
+    );
     const call = related === undefined ? soleOwner(able) : able.find((one) => one === this.#running.get(related));
     if (!call || this.#held.size >= maxHeld) {
       const severalAre = able.length > 0 && related === undefined && "calls of several operators are under way";
@@ -110,7 +117,8 @@ export class LegacyApp implements AppConnection, RpcHandlers {
 
   #ownerOf(method: string, params: Record<string, unknown>, related: RequestId | undefined): HeldCall | undefined {
     const isLog = method === "notifications/message";
-    const wants = (call: HeldCall) => !isLog || reaches(params.level, call.facts.logLevel);
+    const wants = ({ facts, principal }: HeldCall) =>
+      isLog ? reaches(params.level, facts.logLevel) : this.#tasks.concerns(params, principal);
     if (related === undefined) return soleOwner([...this.#running.values()].filter(wants));
     const call = this.#running.get(related);
     return call && wants(call) ? call : undefined;

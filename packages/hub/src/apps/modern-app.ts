@@ -8,6 +8,7 @@ import { answersOnly, isGivenUp } from "../mcp/refusal.js";
 import type { AppConnection, AppDescription, AppRequestOptions } from "./app-connection.js";
 import { soleOwner } from "./attribution.js";
 import type { RpcHandlers, RpcPeer } from "./rpc-peer.js";
+import { TaskOwners } from "./task-owners.js";
 
 /** How soon a subscription that an app over HTTP has let go of is taken up again. */
 const relistenMs = 2_000;
@@ -27,6 +28,7 @@ export class ModernApp implements AppConnection, RpcHandlers {
   readonly description: AppDescription;
   readonly #peer: RpcPeer;
   readonly #running = new Map<RequestId, Running>();
+  readonly #tasks = new TaskOwners();
   readonly #watchers = new Set<(method: string) => void>();
   readonly #end = new AbortController();
   readonly #closed = Promise.withResolvers<void>();
@@ -45,20 +47,20 @@ export class ModernApp implements AppConnection, RpcHandlers {
 
   async request(method: string, asked: Record<string, unknown>, options: AppRequestOptions): Promise<unknown> {
     const params = continued(asked);
+    const { principal } = options;
+    this.#tasks.assertOwn(method, params, principal);
     const facts = agentFacts(params);
     const id = this.#peer.nextId();
     this.#running.set(id, {
-      principal: options.principal,
+      principal,
       wantsLogs: facts.logLevel !== undefined,
       follows: method === "subscriptions/listen",
       notify: (notification) => options.notify(notification),
     });
     try {
-      return await this.#peer.request(method, modernParams(params, facts, id), {
-        id,
-        signal: options.signal,
-        headers: options.headers,
-      });
+      const { signal, headers } = options;
+      const result = await this.#peer.request(method, modernParams(params, facts, id), { id, signal, headers });
+      return this.#tasks.shown(method, result, principal);
     } finally {
       this.#running.delete(id);
     }

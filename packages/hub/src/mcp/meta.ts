@@ -16,6 +16,7 @@ export const metaKeys = {
   logLevel: `${reserved}logLevel`,
   subscriptionId: `${reserved}subscriptionId`,
   serverInfo: `${reserved}serverInfo`,
+  relatedTask: `${reserved}related-task`,
 } as const;
 
 type Params = Record<string, unknown>;
@@ -81,7 +82,8 @@ export function freeMeta(meta: unknown): Params {
   const kept: Params = {};
   if (!isObject(meta)) return kept;
   for (const key in meta) {
-    if (key === "progressToken" || key.startsWith(reserved)) continue;
+    // Which task of 2025-11-25 a message belongs to is the same on every hop.
+    if (key === "progressToken" || (key.startsWith(reserved) && key !== metaKeys.relatedTask)) continue;
     // Assigned, it would become the prototype, and what is in it a key of the protocol's again.
     if (key === "__proto__") Object.defineProperty(kept, key, { ...ownData, value: meta[key] });
     else kept[key] = meta[key];

@@ -16,6 +16,9 @@ const nameSources: Readonly<Record<string, string>> = {
   "tools/call": "name",
 };
 
+/** What an app of the older era might still answer, and this revision does not know any more. */
+const removed = new Set(["initialize", "logging/setLevel", "ping", "resources/subscribe", "resources/unsubscribe"]);
+
 /** Serves one request. `revision` is the one the message claims. */
 export async function serveModern(
   exchange: Exchange,
@@ -32,6 +35,9 @@ export async function serveModern(
   });
   const refusal = refusalOf(exchange, message, revision);
   if (refusal) return reply.fail(id, refusal, 400);
+  if (removed.has(method)) {
+    return reply.fail(id, { code: rpcCodes.methodNotFound, message: `MCP ${modernRevision} has no ${method}.` }, 404);
+  }
   const facts = agentFacts(params);
   const progressToken = isObject(params._meta) ? params._meta.progressToken : undefined;
   try {

@@ -48,9 +48,9 @@ afterAll(async () => {
   await apps[Symbol.asyncDispose]();
 });
 
-async function endpointOf(where: "own" | "second", path: string): Promise<Endpoint> {
+async function endpointOf(where: "own" | "second", path: string, name = "ann"): Promise<Endpoint> {
   const hub = hubs[where];
-  const { token } = await hub.operators.issueToken({ name: "ann", scope: "ReadWrite" });
+  const { token } = await hub.operators.issueToken({ name, scope: "ReadWrite" });
   return { url: `${hub.url}${path}`, token };
 }
 
@@ -105,9 +105,8 @@ describe.each(["own", "second"] as const)("through the %s hub", (where) => {
     expect(heard.at(-1)!.params).toMatchObject({
       _meta: { "io.modelcontextprotocol/clientCapabilities": capabilities },
     });
-    const named = { "mcp-name": task.taskId };
     const ask = (method: string, taskId: string) =>
-      modern(endpoint, method, { taskId }, { capabilities, headers: { ...named, "mcp-name": taskId } });
+      modern(endpoint, method, { taskId }, { capabilities, headers: { "mcp-name": taskId } });
     expect((await ask("tasks/get", "t-1")).last.result).toMatchObject({
       status: "completed",
       result: { content: [{}] },
@@ -126,5 +125,29 @@ describe.each(["own", "second"] as const)("through the %s hub", (where) => {
     expect(taskId).not.toBe(task.taskId);
     const got = await modern(endpoint, "tasks/get", { taskId }, { headers: { "mcp-name": taskId } });
     expect(got.last.result).toMatchObject({ taskId, status: "completed" });
+  });
+
+  it("nobody sees, asks for or cancels another operator's task", async () => {
+    const agentOf = async (name: string) => LegacyAgent.open(await endpointOf(where, "/apps/pc2/old/mcp", name));
+    const [ann, bob] = await Promise.all([agentOf("ann"), agentOf("bob")]);
+    const begun = await ann.request("tools/call", { name: "never", arguments: {}, task: {} });
+    const { taskId } = begun.last.result!.task as { taskId: string };
+    const listed = async (agent: LegacyAgent) => JSON.stringify((await agent.request("tasks/list")).last.result);
+    expect(await listed(ann)).toContain(taskId);
+    expect(await listed(bob)).not.toContain(taskId);
+    for (const method of ["tasks/get", "tasks/result", "tasks/cancel"]) {
+      expect((await bob.request(method, { taskId })).last.error).toMatchObject({ code: -32602 });
+    }
+    expect((await ann.request("tasks/get", { taskId })).last.result).toMatchObject({ status: "working" });
+
+    const capabilities = { extensions: { [extension]: {} } };
+    const [annie, bobby] = await Promise.all(
+      ["ann", "bob"].map((name) => endpointOf(where, "/apps/pc2/new/mcp", name)),
+    );
+    await modern(annie!, "tools/call", { name: "slow" }, { capabilities });
+    const headers = { "mcp-name": task.taskId };
+    const get = (who: Endpoint) => modern(who, "tasks/get", { taskId: task.taskId }, { capabilities, headers });
+    expect((await get(bobby!)).last.error).toMatchObject({ code: -32602 });
+    expect((await get(annie!)).last.result).toMatchObject({ status: "completed" });
   });
 });

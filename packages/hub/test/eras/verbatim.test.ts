@@ -139,8 +139,13 @@ describe.each(ways)("an agent of the %s era, an app of the %s era, through its %
 
   it("refuses by name what belongs to a connection", async () => {
     const before = heard[app].length;
-    const { last } = await ask(era === "old" ? "notifications/made-up" : "logging/setLevel", { level: "debug" });
-    expect(last.error).toMatchObject({ code: -32601 });
+    for (const method of era === "old"
+      ? ["notifications/made-up"]
+      : ["logging/setLevel", "ping", "resources/subscribe"]) {
+      const { last, status } = await ask(method, { level: "debug", uri: "test://one" });
+      expect(last.error).toMatchObject({ code: -32601 });
+      if (era === "new") expect(status).toBe(404);
+    }
     expect(heard[app].length).toBe(before);
   });
 });
