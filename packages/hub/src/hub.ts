@@ -1,6 +1,7 @@
 /** A hub, put together: identity, apps, policy, audit, cluster, and the ports for agents and operators. */
 import { type Clock, type HubId, type Store, systemClock } from "@fed/core";
 import { createRevocationChecker, type RevocationChecker } from "@fed/revocation";
+import type { KeyJournal } from "@fed/router";
 import { formatPrincipal } from "@fed/trust";
 import { type AppHost, createAppHost } from "./apps/app-host.js";
 import { AppSources } from "./apps/app-sources.js";
@@ -26,6 +27,7 @@ import { type Identity, openIdentity } from "./state/identity.js";
 import { removeRunFile, writeRunFile } from "./state/run-file.js";
 import { openSqliteStore } from "./state/sqlite-store.js";
 import { openStateDirectory, type StateDirectory } from "./state/state-directory.js";
+import { openUsedKeys } from "./state/used-keys.js";
 import type { HttpServer } from "./surface/http-server.js";
 import { openPorts } from "./surface/ports.js";
 import { createTelemetry, type Telemetry } from "./telemetry/telemetry.js";
@@ -58,7 +60,9 @@ export async function createHub(options: HubOptions): Promise<Hub> {
       }),
     );
     const seal = await openSeal(store);
-    const hub = new RunningHub({ options, directory, store, seal, identity, audit, clock, log, opened });
+    const usedKeys = await openUsedKeys(store, clock);
+    const parts: Parts = { options, directory, store, seal, usedKeys, identity, audit, clock, log, opened };
+    const hub = new RunningHub(parts);
     opened.use(hub.appHost);
     opened.defer(() => hub.disconnect());
     await hub.open();
@@ -77,6 +81,7 @@ interface Parts {
   readonly directory: StateDirectory;
   readonly store: Store;
   readonly seal: Seal;
+  readonly usedKeys: KeyJournal;
   readonly identity: Identity;
   readonly audit: AuditTrail;
   readonly clock: Clock;
@@ -344,7 +349,7 @@ class RunningHub implements Hub {
   }
 
   async #refederate(): Promise<void> {
-    const { options, identity, store, audit, clock, log } = this.#parts;
+    const { options, identity, store, usedKeys, audit, clock, log } = this.#parts;
     const membership = this.#membership;
     const previous: Federation | undefined = this.#federation;
     await previous?.close();
@@ -357,6 +362,7 @@ class RunningHub implements Hub {
       policy: this.#policy,
       consent: this.#consent.port,
       audit: this.#telemetry.calls.watchAudit(audit),
+      keys: usedKeys,
       clock,
       lan: await lanOptions(options.lan, store),
       relays: options.relays === false ? [] : (options.relays ?? named),

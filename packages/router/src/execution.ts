@@ -12,6 +12,7 @@ import type {
   Caller,
   Consent,
   ConsentGiven,
+  KeyJournal,
   LocalApps,
   Notification,
   RevocationChecker,
@@ -29,6 +30,8 @@ export interface ExecutionPorts {
   /** Absent: nothing is ever asked. */
   readonly consent?: Consent | undefined;
   readonly audit: AuditSink;
+  /** Absent: keys are forgotten with this process. */
+  readonly keys?: KeyJournal | undefined;
   readonly apps: LocalApps;
   readonly clock: Clock;
 }
@@ -63,7 +66,7 @@ export class Execution {
 
   constructor(ports: ExecutionPorts) {
     this.#ports = ports;
-    this.#outcomes = new OutcomeTable(ports.clock);
+    this.#outcomes = new OutcomeTable(ports.clock, ports.keys);
   }
 
   /**
@@ -95,6 +98,7 @@ export class Execution {
     const notify = claim ? notifyAll(request, claim) : request.notify;
     try {
       const consent = await this.#consent(request, asked, notify);
+      if (claim) await this.#keep(claim);
       await this.#record(decisionRecord(request, this.#nowMs(), "allow", rule, asked, consent && { consent }));
     } catch (cause) {
       claim?.release(cause as FedError);
@@ -194,6 +198,20 @@ export class Execution {
       const error = toFedError(cause);
       await this.#record(decisionRecord(request, this.#nowMs(), "deny", `${step}: ${error.code}`));
       throw error;
+    }
+  }
+
+  async #keep(claim: Claim): Promise<void> {
+    try {
+      await claim.keep();
+    } catch (cause) {
+      throw new RouterError({
+        code: "AUDIT_UNAVAILABLE",
+        message: "The idempotency key cannot be written down, so nothing is run.",
+        hint: "See `fed doctor` on the owning hub: most often its disk is full.",
+        retryable: true,
+        cause,
+      });
     }
   }
 

@@ -26,6 +26,7 @@ export type {
   EnvelopeRequest,
   EnvelopeSigner,
   EnvelopeVerifier,
+  KeyJournal,
   LocalApp,
   LocalApps,
   Member,
@@ -38,6 +39,7 @@ export type {
   SharingPolicy,
   SharingRequest,
   ToolDefinition,
+  UsedKey,
 } from "./ports.js";
 export { appStatuses } from "./ports.js";
 export { type Rate, RateLimit } from "./rate-limit.js";

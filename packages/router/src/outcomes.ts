@@ -1,11 +1,12 @@
 /**
  * What became of calls with an idempotency key, so that a repetition returns the first outcome instead of acting again.
- * Nothing is forgotten before its time: a full table refuses new keys.
+ * Nothing is forgotten before its time: a full table refuses new keys. Of keys used before this process began only that is
+ * known: their outcome is not.
  */
 import { type Clock, equalBytes, type FedError, type HubId } from "@fed/core";
 import { RouterError } from "./errors.js";
 import { limits } from "./limits.js";
-import type { Caller, Notification } from "./ports.js";
+import type { Caller, KeyJournal, Notification, UsedKey } from "./ports.js";
 
 /** How a call ended. */
 export type Outcome =
@@ -18,6 +19,8 @@ export interface Claim {
   readonly outcome: Promise<Outcome>;
   /** The repetitions that wait for the outcome: they hear what the first call hears. */
   readonly followers: Set<(notification: Notification) => void>;
+  /** Only the first claimant calls this, before anything runs: from then on the key outlives this process. */
+  keep(): Promise<void>;
   /** Only the first claimant calls this, once. */
   settle(outcome: Outcome): void;
   /** Only the first claimant calls this, when nothing has run: the key is free again and waiters hear `error`. */
@@ -44,16 +47,24 @@ interface Entry {
   expiresAtMs: number;
 }
 
+const sweepEveryMs = 60_000;
+
 /** The table of one hub. */
 export class OutcomeTable {
   readonly #clock: Clock;
   readonly #operators = new Map<string, Map<string, Entry>>();
   readonly #shares = new Map<HubId, Share>();
+  readonly #journal: KeyJournal | undefined;
   #entries = 0;
   #bytes = 0;
+  #sweepAtMs = 0;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, journal?: KeyJournal) {
     this.#clock = clock;
+    this.#journal = journal;
+    for (const { operator, homeHub, name, digest } of journal?.known() ?? []) {
+      this.#add({ operator, homeHub }, name, digest).settle({ kind: "error", error: forgotten() });
+    }
   }
 
   /**
@@ -72,10 +83,10 @@ export class OutcomeTable {
         });
       }
       const { outcome, followers } = known;
-      return { first: false, outcome, followers, settle() {}, release() {} };
+      return { first: false, outcome, followers, keep: async () => {}, settle() {}, release() {} };
     }
     if (known) this.#remove(operator, name);
-    if (this.#isFull(owner)) this.#sweep();
+    if (this.#isFull(owner) || this.#sweepAtMs <= this.#clock.monotonicMs()) this.#sweep();
     if (this.#isFull(owner)) {
       throw new RouterError({
         code: "BUSY",
@@ -93,6 +104,7 @@ export class OutcomeTable {
   }
 
   #add({ operator, homeHub }: KeyOwner, name: string, digest: Uint8Array): Claim {
+    const used: UsedKey = { operator, homeHub, name, digest };
     const { promise, resolve } = Promise.withResolvers<Outcome>();
     const share = this.#shares.get(homeHub) ?? { entries: 0, bytes: 0 };
     this.#shares.set(homeHub, share);
@@ -112,6 +124,7 @@ export class OutcomeTable {
       first: true,
       outcome: promise,
       followers,
+      keep: async () => this.#journal?.add(used),
       settle: (outcome) => {
         if (stands()) {
           entry.bytes = outcome.kind === "result" ? outcome.bytes : 0;
@@ -141,6 +154,7 @@ export class OutcomeTable {
 
   #sweep(): void {
     const nowMs = this.#clock.monotonicMs();
+    this.#sweepAtMs = nowMs + sweepEveryMs;
     for (const [operator, keys] of this.#operators) {
       for (const [name, entry] of keys) if (entry.expiresAtMs <= nowMs) this.#remove(operator, name);
     }
@@ -157,5 +171,14 @@ export class OutcomeTable {
     this.#bytes -= entry.bytes;
     entry.share.entries--;
     entry.share.bytes -= entry.bytes;
+    this.#journal?.remove({ operator, name });
   }
+}
+
+function forgotten(): RouterError {
+  return new RouterError({
+    code: "OUTCOME_UNKNOWN",
+    message: "This idempotency key was used before the hub was started again; what became of its call is not known.",
+    hint: "Look before you repeat it under a new key; see the owning hub's audit log.",
+  });
 }

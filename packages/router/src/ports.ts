@@ -127,6 +127,26 @@ export interface AuditSink {
   append(record: AuditRecord): Promise<void>;
 }
 
+/** An idempotency key that was used. */
+export interface UsedKey {
+  readonly operator: string;
+  readonly homeHub: HubId;
+  /** The app and the key, LF between them. */
+  readonly name: string;
+  /** Of the request it stands for. */
+  readonly digest: Uint8Array;
+}
+
+/** Outlives this process: what a key was used for before it is not done again. */
+export interface KeyJournal {
+  /** What was used before this router was made. */
+  known(): readonly UsedKey[];
+  /** Durable once resolved. A rejection refuses the call. */
+  add(key: UsedKey): Promise<void>;
+  /** The key is free again; nobody waits for it. */
+  remove(key: Pick<UsedKey, "operator" | "name">): void;
+}
+
 /** One call, before its effect (`call.decision`) and after (`call.outcome`). Holds no bodies and no tokens. */
 export type AuditRecord =
   | {

@@ -34,6 +34,7 @@ import type {
   Digest,
   EnvelopeSigner,
   EnvelopeVerifier,
+  KeyJournal,
   LocalApps,
   Member,
   Notification,
@@ -63,6 +64,8 @@ export interface RouterOptions extends PeerEvents {
   /** Asks before calls that the policy allows; absent: nothing is ever asked. */
   readonly consent?: Consent;
   readonly audit: AuditSink;
+  /** Where idempotency keys outlive this process. Absent: whoever repeats a call to a restarted hub may run it twice. */
+  readonly keys?: KeyJournal;
   readonly apps: LocalApps;
   readonly authorizePeer?: PeerAuthorizer;
   /** Another hub showed an operator of this one something that is not remembered of it yet. */

@@ -1,6 +1,6 @@
 import { createTestClock, expectCode } from "@fed/core/testing";
 import { describe, expect, it } from "vitest";
-import { limits, RouterError } from "../src/index.js";
+import { type KeyJournal, limits, RouterError, type UsedKey } from "../src/index.js";
 import { OutcomeTable } from "../src/outcomes.js";
 
 const digest = new Uint8Array(32);
@@ -8,7 +8,58 @@ const ann = { operator: "ann@h", homeHub: "h" };
 const bob = { operator: "bob@i", homeHub: "i" };
 const done = (bytes: number) => ({ kind: "result", result: "done", bytes }) as const;
 
+/** A journal that outlives its tables. */
+function createJournal(): KeyJournal & { readonly keys: Map<string, UsedKey> } {
+  const keys = new Map<string, UsedKey>();
+  const idOf = ({ operator, name }: Pick<UsedKey, "operator" | "name">) => `${operator} ${name}`;
+  return {
+    keys,
+    known: () => [...keys.values()],
+    add: async (key) => void keys.set(idOf(key), key),
+    remove: (key) => void keys.delete(idOf(key)),
+  };
+}
+
 describe("OutcomeTable", () => {
+  it("knows of keys used before it began that they were, and not what came of them", async () => {
+    const clock = createTestClock();
+    const journal = createJournal();
+    const table = new OutcomeTable(clock, journal);
+    const ran = table.claim(ann, "app", "ran", digest);
+    await ran.keep();
+    ran.settle(done(1));
+    const refused = table.claim(ann, "app", "refused", digest);
+    await refused.keep();
+    refused.release(new RouterError({ code: "BUSY", message: "No." }));
+    await table.claim(bob, "app", "runs", digest).keep();
+    expect(journal.keys.size).toBe(2);
+
+    const again = new OutcomeTable(clock, journal);
+    for (const [owner, key] of [
+      [ann, "ran"],
+      [bob, "runs"],
+    ] as const) {
+      const claim = again.claim(owner, "app", key, digest);
+      expect(claim.first).toBe(false);
+      expect(await claim.outcome).toMatchObject({ error: { code: "OUTCOME_UNKNOWN", retryable: false } });
+    }
+    await expectCode(
+      () =>
+        again.claim(
+          ann,
+          "app",
+          "ran",
+          digest.map(() => 1),
+        ),
+      "IDEMPOTENCY_MISMATCH",
+    );
+    expect(again.claim(ann, "app", "refused", digest).first).toBe(true);
+    await clock.advance(limits.outcomeLifeMs);
+    expect(again.claim(ann, "app", "ran", digest).first).toBe(true);
+    // The other one went with it: nobody has to ask for it.
+    expect(journal.keys.size).toBe(0);
+  });
+
   it("refuses new keys above its bytes, and takes them again when the outcomes have expired", async () => {
     const clock = createTestClock();
     const table = new OutcomeTable(clock);

@@ -19,6 +19,7 @@ import {
   type Envelope,
   type EnvelopeSigner,
   type EnvelopeVerifier,
+  type KeyJournal,
   type ListedApp,
   type LocalApps,
   type Member,
@@ -63,6 +64,7 @@ export interface FederationOptions {
   readonly policy: SharingPolicy;
   readonly consent: Consent;
   readonly audit: AuditTrail;
+  readonly keys: KeyJournal;
   readonly clock: Clock;
   /** Undefined: not on the LAN. */
   readonly lan: LanOptions | undefined;
@@ -149,6 +151,7 @@ export class Federation implements AsyncDisposable {
       policy: options.policy,
       consent: options.consent,
       audit: options.audit,
+      keys: options.keys,
       apps: options.apps,
       ...(options.peerRate ? { peerRate: options.peerRate } : {}),
       protocols: {
