@@ -258,12 +258,12 @@ describe("clients that dawdle", () => {
 
 describe("clients that do not read", () => {
   it("while an app talks to them: what informs is dropped", async () => {
-    const streams = isSoak ? 200 : 8;
+    const streams = isSoak ? 100 : 8;
     for (let i = 0; i < streams; i++)
       open()
         .pause()
         .write(messageOf("talk", { bytes: 60_000 }));
-    await expect.poll(async () => (await facts()).waiting, { timeout: 20_000 }).toBe(streams);
+    await expect.poll(async () => (await facts()).waiting, { timeout: 60_000 }).toBe(streams);
     // The system takes some MiB for each; then the hub holds at most one more.
     await expect.poll(async () => (await facts()).said, { timeout: 60_000 }).toBeGreaterThan(streams * 500);
     const { rss, heapUsed } = await facts();

@@ -27,8 +27,8 @@ const maxDocumentBytes = 256 * 1024;
 const headersMs = 30_000;
 const requestMs = 60_000;
 const checkEveryMs = 5_000;
-/** A connection on which nothing moves is closed: what lives sends a comment more often than that. */
-const silentMs = 120_000;
+/** An agent's connection on which nothing moves is closed within twice that: what lives sends a comment more often. */
+const silentMs = 60_000;
 /** Longer than clients keep a connection they do not use, lest one end just as they take it up again. */
 const unusedMs = 75_000;
 
@@ -122,11 +122,12 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     inTurn((request, response) => {
       const path = pathOf(request.url);
       const service = serviceAt(path);
+      // What operators ask for may take its time without a word, such as to start an app.
+      request.socket.setTimeout(service ? silentMs : 0);
       if (service) void serveAgent(request, response, path, service);
       else void operators(request, response);
     }),
   );
-  server.timeout = silentMs;
 
   return new Promise((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => reject(cannotListen(options, cause)));
