@@ -39,7 +39,7 @@ export class RateLimit {
   /** Takes one, or returns how many milliseconds that would be too early. */
   #take(key: string): number {
     const nowMs = this.#clock.monotonicMs();
-    const fullAtMs = Math.max(this.#fullAtMs.get(key) ?? 0, nowMs) + this.#intervalMs;
+    const fullAtMs = Math.max(this.#fullAtMs.get(key) ?? nowMs, nowMs) + this.#intervalMs;
     // A millionth of a millisecond: sums of intervals are not exact.
     const overMs = fullAtMs - nowMs - this.#burstMs;
     if (overMs > 1e-6) return overMs;
