@@ -242,7 +242,9 @@ async function ownMethod(
     case "resources/unsubscribe":
       if (typeof params.uri !== "string") throw invalid("uri is missing.");
       if (!session || !(await session.follow(params.uri, method === "resources/subscribe"))) {
-        throw invalid("Subscriptions need a session, and one session follows at most 256 resources.");
+        throw invalid(
+          "Subscriptions need a session, and one session follows at most 256 resources of 2048 characters.",
+        );
       }
       return {};
     default:

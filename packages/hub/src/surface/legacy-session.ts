@@ -4,16 +4,16 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Clock, FedError, Store } from "@fed/core";
-import { canonicalJson, parseJson } from "@fed/core";
-import { sha256 } from "@fed/trust";
 import { isObject, type RequestId } from "../mcp/json-rpc.js";
 import type { Seal } from "../seal.js";
+import { createSessionRecords, type SessionSettings } from "./session-records.js";
 
 /** A client that comes back later begins anew. */
 const sessionMs = 30 * 24 * 60 * 60_000;
 /** Sessions with something in memory; the one unused for longest makes room. */
 const maxSessions = 4096;
 const maxSubscriptions = 256;
+const maxUriChars = 2048;
 /** Session ids travel in a header; a client that declares more than fits is served without it. */
 const maxIdChars = 6 * 1024;
 
@@ -22,12 +22,6 @@ export interface LegacyClient {
   readonly protocolVersion: string;
   readonly capabilities: Record<string, unknown>;
   readonly clientInfo: Record<string, unknown> | undefined;
-}
-
-/** What the client changes later; kept in the store. */
-interface Settings {
-  readonly logLevel: string | undefined;
-  readonly subscriptions: readonly string[];
 }
 
 /** One client's session with one endpoint. */
@@ -39,10 +33,10 @@ export class LegacySession {
   onSubscriptions: (() => void) | undefined;
   /** Ends the stream the client listens on. */
   closeStream: (() => void) | undefined;
-  settings: Settings;
-  readonly #save: (settings: Settings) => Promise<void>;
+  settings: SessionSettings;
+  readonly #save: (settings: SessionSettings) => Promise<void>;
 
-  constructor(client: LegacyClient, settings: Settings, save: (settings: Settings) => Promise<void>) {
+  constructor(client: LegacyClient, settings: SessionSettings, save: (settings: SessionSettings) => Promise<void>) {
     this.client = client;
     this.settings = settings;
     this.#save = save;
@@ -53,10 +47,10 @@ export class LegacySession {
     await this.#change({ ...this.settings, logLevel });
   }
 
-  /** Adds or removes a resource the client follows. @returns false when it follows as many as it may. */
+  /** Adds or removes a resource the client follows. @returns false when it may follow no more, or none so long. */
   async follow(uri: string, on: boolean): Promise<boolean> {
     const others = this.settings.subscriptions.filter((one) => one !== uri);
-    if (on && others.length >= maxSubscriptions) return false;
+    if (on && (others.length >= maxSubscriptions || uri.length > maxUriChars)) return false;
     await this.#change({ ...this.settings, subscriptions: on ? [...others, uri] : others });
     this.onSubscriptions?.();
     return true;
@@ -68,7 +62,7 @@ export class LegacySession {
     this.closeStream?.();
   }
 
-  async #change(settings: Settings): Promise<void> {
+  async #change(settings: SessionSettings): Promise<void> {
     this.settings = settings;
     await this.#save(settings);
   }
@@ -99,20 +93,13 @@ export function createLegacySessions({
   /** The least recently used first. */
   const sessions = new Map<string, LegacySession>();
   const contextOf = (principal: string, endpoint: string) => JSON.stringify(["session", principal, endpoint]);
-  const keyOf = (id: string) => ["session", Buffer.from(sha256(Buffer.from(id))).toString("base64url")];
-  const none: Settings = { logLevel: undefined, subscriptions: [] };
+  const records = createSessionRecords(store, clock, sessionMs);
 
   async function open(id: string, principal: string, endpoint: string): Promise<LegacySession | undefined> {
     const client = seal.open(id, contextOf(principal, endpoint), clock.nowMs());
     if (!isObject(client)) return undefined;
-    const stored = await store.get(keyOf(id));
-    const kept = stored
-      ? (parseJson(stored, { maxBytes: 1024 * 1024 }) as unknown as Settings & { ended?: true })
-      : none;
-    if ("ended" in kept) return undefined;
-    return new LegacySession(client.client as LegacyClient, { ...none, ...kept }, (settings) =>
-      store.set(keyOf(id), canonicalJson(settings.logLevel ? settings : { subscriptions: settings.subscriptions })),
-    );
+    const settings = await records.read(id);
+    return settings && new LegacySession(client.client as LegacyClient, settings, (next) => records.write(id, next));
   }
 
   return {
@@ -147,7 +134,7 @@ export function createLegacySessions({
         sessions.delete(name);
         session.close(error);
       }
-      await store.set(keyOf(id), canonicalJson({ ended: true }));
+      await records.end(id);
     },
     close(error) {
       for (const session of sessions.values()) session.close(error);
