@@ -124,9 +124,9 @@ export interface Discovery extends AsyncDisposable {
 export interface Candidate {
   readonly transport: string;
   readonly address: string;
-  /** Known only where the address names the hub (relay); elsewhere the handshake tells. */
+  /** Known only where the address names the hub (relay) or the hub itself told it; elsewhere the handshake tells. */
   readonly hubId?: HubId;
-  readonly source: "mdns" | "static" | "manifest" | "presence";
+  readonly source: "mdns" | "static" | "manifest" | "presence" | "peer";
   /** False when the candidate was withdrawn (goodbye, expiry). */
   readonly present: boolean;
 }

@@ -30,6 +30,21 @@ export function parseAddress(text: string): Endpoint {
   return { host, port };
 }
 
+/** Most addresses in a list. */
+export const maxListedAddresses = 8;
+
+/**
+ * The endpoints of one hub in `text`: at most eight addresses with commas between them.
+ * @throws {LanError} INVALID_ADDRESS.
+ */
+export function parseAddresses(text: string): Endpoint[] {
+  const listed = text.split(",", maxListedAddresses + 1);
+  if (listed.length > maxListedAddresses) {
+    throw new LanError({ code: "INVALID_ADDRESS", message: "A hub has at most eight addresses." });
+  }
+  return listed.map(parseAddress);
+}
+
 /** The text form of an endpoint. */
 export function formatAddress(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;

@@ -3,10 +3,7 @@ import type { Clock } from "@fed/core";
 import { isLoopback } from "./address.js";
 import { LanError } from "./errors.js";
 import type { LanLimits } from "./limits.js";
-import { createRateLimit, type RateLimit } from "./rate-limit.js";
-
-/** Sources whose rate is remembered; beyond that the one that came longest ago is forgotten. */
-const maxSources = 256;
+import { createRateLimit, createSourceRateLimit } from "./rate-limit.js";
 
 /** Decides, and counts what it admitted until it is released. */
 export interface Admission {
@@ -27,26 +24,23 @@ export function createAdmission(
   >,
 ): Admission {
   const accepts = createRateLimit(clock, limits.maxAcceptsPerSecond, limits.maxAcceptsPerSecond);
-  const acceptsBySource = new Map<string, RateLimit>();
+  const perSecond = limits.maxAcceptsPerSourcePerSecond;
+  // Else whoever connects fastest keeps everybody else out.
+  const acceptsBySource = createSourceRateLimit(clock, perSecond, perSecond);
   const pendingBySource = new Map<string, number>();
   let pending = 0;
-
-  /** One source alone must not use up what all share: else whoever connects fastest keeps everybody else out. */
-  function rateOf(source: string): RateLimit {
-    const perSource = limits.maxAcceptsPerSourcePerSecond;
-    const rate = acceptsBySource.get(source) ?? createRateLimit(clock, perSource, perSource);
-    acceptsBySource.delete(source);
-    if (acceptsBySource.size >= maxSources) acceptsBySource.delete(acceptsBySource.keys().next().value!);
-    acceptsBySource.set(source, rate);
-    return rate;
-  }
 
   return {
     admit(source) {
       const mine = pendingBySource.get(source) ?? 0;
       const local = isLoopback(source);
       const perSource = local ? limits.maxPending : limits.maxPendingPerSource;
-      if (pending >= limits.maxPending || mine >= perSource || !(local || rateOf(source).take()) || !accepts.take()) {
+      if (
+        pending >= limits.maxPending ||
+        mine >= perSource ||
+        !(local || acceptsBySource.take(source)) ||
+        !accepts.take()
+      ) {
         throw new LanError({
           code: "TOO_MANY_CONNECTIONS",
           message: "Too many unfinished connections at once.",

@@ -1,152 +1,184 @@
 /** What was heard of other hubs: which instances exist, where, and what of it is worth dialling. */
-import type { Candidate, Clock } from "@fed/core";
-import { formatAddress, inSubnet } from "./address.js";
+import type { Candidate, Clock, Timer } from "@fed/core";
 import {
   type DnsMessage,
   type DnsQuestion,
   type DnsRecord,
   instanceLabel,
-  instanceName,
+  question,
   readService,
   readText,
-  recordTtlSeconds,
   sameName,
   serviceType,
 } from "./dns-records.js";
+import {
+  type AddressRecord,
+  candidateOf,
+  endSoon,
+  expireRecords,
+  graceMs,
+  hold,
+  type Instance,
+  isGone,
+  isOnLink,
+  knownPointer,
+  missingQuestions,
+  nextRefreshMs,
+  readAddresses,
+  staleQuestions,
+} from "./instance.js";
 import type { NetworkLink } from "./interfaces.js";
 
 export const maxInstances = 256;
-export const maxAddressesPerInstance = 8;
+/** Of one source address. Hubs of one machine share one. */
+export const maxInstancesPerSource = 32;
 /** Records of one message that are looked at. */
 const maxRecordsPerMessage = 128;
-/** When a known instance is asked for again, in parts of its lifetime (RFC 6762 §5.2). */
-const refreshPoints = [0.8, 0.9, 0.95];
+const maxQuestions = 16;
 
 /** Options of {@link createBrowser}. */
 export interface BrowserOptions {
   readonly clock: Clock;
-  /** Our own label: what we hear of ourselves is dropped. */
-  readonly instance: string;
+  /** Whether a label is our own: what we hear of ourselves is dropped. */
+  isOwn(label: string): boolean;
   acceptedTags(atMs: number): readonly string[];
   onCandidate(candidate: Candidate): void;
 }
 
-/** Keeps instances by interface and turns changes into candidates. */
+/** Keeps instances by interface and turns changes into candidates, one for each instance. */
 export interface Browser {
   /** Takes in a response heard on `link`; answers with what must be asked because it was left out. */
-  heard(link: NetworkLink, message: DnsMessage): DnsQuestion[];
+  heard(link: NetworkLink, message: DnsMessage, source: string): DnsQuestion[];
   /** Pointers to list as known when asking on that interface (RFC 6762 §7.1). */
   knownAnswers(linkName: string): DnsRecord[];
-  /** Withdraws what has expired. */
+  /** What to ask now on that interface: for pointers, and for what would end before they are due. */
+  questions(linkName: string): DnsQuestion[];
+  /** Drops what has expired. */
   expire(): void;
   /** When, on the monotonic clock, something on that interface should be asked for again; undefined: nothing known. */
   refreshAtMs(linkName: string): number | undefined;
   /** Withdraws what was heard on interfaces that are not among these. */
   keepOnly(linkNames: ReadonlySet<string>): void;
-  /** Addresses that are published now. */
+  /** Candidates that are published now. */
   addresses(): string[];
   /** Withdraws everything. */
   clear(): void;
 }
 
-interface Instance {
-  readonly label: string;
-  /** As it was when the instance was last heard. */
-  link: NetworkLink;
-  heardAtMs: number;
-  ttlMs: number;
-  service?: { host: string; port: number } | undefined;
-  text?: { bootId: string; tag: string } | undefined;
-  /** By record type, so that one type's flush leaves the other alone. */
-  readonly addresses: Map<string, Set<string>>;
-  published: Set<string>;
-  publishedBootId?: string;
-}
-
-/** An address record that was read. */
-interface AddressRecord {
-  readonly type: string;
-  readonly address: string;
-  /** Withdrawn. */
-  readonly gone: boolean;
-  readonly flush: boolean;
-  /** Reached directly over the interface it was heard on. */
-  readonly onLink: boolean;
-}
-
 export function createBrowser(options: BrowserOptions): Browser {
   const { clock } = options;
   const instances = new Map<string, Instance>();
-  /** Address → how many instances publish it: a hub that crashed and came back is two for a while. */
+  const placesBySource = new Map<string, number>();
+  /** Candidate → how many instances publish it: a hub that crashed and came back is two for a while. */
   const publishers = new Map<string, number>();
+  let soon: Timer | undefined;
+  /** When the last of what ends soon has ended. */
+  let endsAtMs = 0;
 
   function emit(address: string, present: boolean): void {
     options.onCandidate({ transport: "lan", address, source: "mdns", present });
   }
 
-  function withdraw(address: string): void {
-    const left = (publishers.get(address) ?? 1) - 1;
+  /** Makes `next` what stands for the instance. The new comes before the old goes, so that it is a change, not an end. */
+  function publish(instance: Instance, next: string | undefined, again: boolean): void {
+    const before = instance.published;
+    instance.published = next;
+    if (next !== undefined && (again || next !== before)) {
+      if (next !== before) publishers.set(next, (publishers.get(next) ?? 0) + 1);
+      emit(next, true);
+    }
+    if (before === undefined || before === next) return;
+    const left = publishers.get(before)! - 1;
     if (left > 0) {
-      publishers.set(address, left);
+      publishers.set(before, left);
     } else {
-      publishers.delete(address);
-      emit(address, false);
+      publishers.delete(before);
+      emit(before, false);
     }
   }
 
-  /** Reports the difference between what was published and `next`. */
-  function publish(instance: Instance, next: Set<string>, again: boolean): void {
-    const before = instance.published;
-    instance.published = next;
-    for (const address of before) if (!next.has(address)) withdraw(address);
-    for (const address of next) {
-      if (!before.has(address)) publishers.set(address, (publishers.get(address) ?? 0) + 1);
-      if (again || !before.has(address)) emit(address, true);
+  function update(instance: Instance): void {
+    const bootId = instance.text?.value.bootId;
+    const next = candidateOf(instance);
+    if (next === undefined || bootId === undefined) {
+      publish(instance, undefined, false);
+      return;
     }
+    // A new boot id is a restarted hub: worth dialling again at once, even at the old address.
+    const restarted = instance.publishedBootId !== undefined && instance.publishedBootId !== bootId;
+    instance.publishedBootId = bootId;
+    publish(instance, next, restarted);
   }
 
   function remove(key: string): void {
     const instance = instances.get(key);
+    if (!instance) return;
     instances.delete(key);
-    if (instance) publish(instance, new Set(), false);
+    const left = placesBySource.get(instance.source)! - 1;
+    if (left > 0) placesBySource.set(instance.source, left);
+    else placesBySource.delete(instance.source);
+    publish(instance, undefined, false);
   }
 
-  function touch(link: NetworkLink, label: string, ttl: number): Instance | undefined {
-    const key = keyOf(link.name, label);
-    let instance = instances.get(key);
-    if (!instance) {
-      if (instances.size >= maxInstances) return undefined;
-      instance = { label, link, heardAtMs: 0, ttlMs: 0, addresses: new Map(), published: new Set() };
-      instances.set(key, instance);
+  /** Takes a place from the source that has most, if that is more than `mine` would be: no one fills the house alone. */
+  function makeRoom(mine: number): boolean {
+    let [worst, most] = ["", mine + 1];
+    for (const [source, count] of placesBySource) if (count > most) [worst, most] = [source, count];
+    for (const [key, { source }] of worst ? instances : []) {
+      if (source !== worst) continue;
+      remove(key);
+      return true;
     }
-    instance.link = link;
-    instance.heardAtMs = clock.monotonicMs();
-    instance.ttlMs = Math.min(ttl, recordTtlSeconds) * 1000;
+    return false;
+  }
+
+  function place(link: NetworkLink, label: string, source: string): Instance | undefined {
+    const key = keyOf(link.name, label);
+    const known = instances.get(key);
+    if (known) {
+      known.link = link;
+      return known;
+    }
+    const mine = placesBySource.get(source) ?? 0;
+    if (mine >= maxInstancesPerSource || (instances.size >= maxInstances && !makeRoom(mine))) return undefined;
+    const instance: Instance = { label, link, source, addresses: new Map() };
+    instances.set(key, instance);
+    placesBySource.set(source, mine + 1);
     return instance;
   }
 
-  /** Pointer, service and text records: returns the instances that they name and that are still there. */
-  function readInstances(link: NetworkLink, records: readonly DnsRecord[]): Set<Instance> {
+  /** Pointer, service and text records: returns the instances that they name. */
+  function readInstances(link: NetworkLink, records: readonly DnsRecord[], source: string): Set<Instance> {
+    const nowMs = clock.monotonicMs();
     const touched = new Set<Instance>();
     const foreign = foreignLabels(link, records);
     for (const { name, type, ttl, data } of records) {
       const pointer = type === "PTR" && sameName(name, serviceType);
+      if (!pointer && type !== "SRV" && type !== "TXT") continue;
       const label = instanceLabel(pointer ? String(data) : name);
-      if (label === undefined || label === options.instance || (!pointer && type !== "SRV" && type !== "TXT")) continue;
-      if (ttl === 0) {
-        const gone = instances.get(keyOf(link.name, label));
-        if (gone) touched.delete(gone);
-        remove(keyOf(link.name, label));
-        continue;
-      }
-      if (foreign.has(label)) continue;
-      const instance = touch(link, label, ttl);
+      if (label === undefined || options.isOwn(label) || foreign.has(label)) continue;
+      const instance = ttl > 0 ? place(link, label, source) : instances.get(keyOf(link.name, label));
       if (!instance) continue;
       touched.add(instance);
-      if (type === "TXT") instance.text = readText(data);
-      if (type === "SRV") instance.service = readService(data) ?? instance.service;
+      if (ttl === 0) takeBack(instance, type, nowMs);
+      else if (pointer) instance.pointer = hold(undefined, ttl, nowMs);
+      else read(instance, { type, ttl, data }, nowMs);
     }
     return touched;
+  }
+
+  function read(instance: Instance, { type, ttl, data }: Omit<DnsRecord, "name">, nowMs: number): void {
+    const service = type === "SRV" ? readService(data) : undefined;
+    const text = type === "TXT" ? readText(data) : undefined;
+    if (service) instance.service = hold(service, ttl, nowMs);
+    if (text) instance.text = hold(text, ttl, nowMs);
+  }
+
+  function takeBack(instance: Instance, type: string, nowMs: number): void {
+    const { pointer, service, text } = instance;
+    if (type === "PTR" && pointer) instance.pointer = endSoon(pointer, nowMs);
+    if (type === "SRV" && service) instance.service = endSoon(service, nowMs);
+    if (type === "TXT" && text) instance.text = endSoon(text, nowMs);
   }
 
   /** Labels whose text names another cluster, or a day that has passed: they take no place. */
@@ -162,74 +194,69 @@ export function createBrowser(options: BrowserOptions): Browser {
     return foreign;
   }
 
-  function readAddresses(instance: Instance, records: readonly AddressRecord[]): void {
-    const flushed = new Set<string>();
-    for (const { type, address, gone, flush, onLink } of records) {
-      if (flush && !flushed.has(type)) {
-        flushed.add(type);
-        instance.addresses.delete(type);
-      }
-      const known = instance.addresses.get(type) ?? new Set();
-      instance.addresses.set(type, known);
-      if (gone) known.delete(address);
-      else if (known.size < maxAddressesPerInstance && onLink) known.add(address);
+  function expire(): void {
+    const nowMs = clock.monotonicMs();
+    for (const [key, instance] of [...instances]) {
+      expireRecords(instance, nowMs);
+      if (isGone(instance)) remove(key);
+      else if (instance.published !== undefined) update(instance);
     }
   }
 
-  function update(instance: Instance): void {
-    const { service, text, link } = instance;
-    if (!service || !text) return;
-    const hosts = [...instance.addresses.values()].flatMap((set) => [...set]).slice(0, maxAddressesPerInstance);
-    const next = new Set(hosts.map((host) => formatAddress(withZone(host, link.name), service.port)));
-    // A new boot id is a restarted hub: worth dialling again at once, even at the old address.
-    const restarted = instance.publishedBootId !== undefined && instance.publishedBootId !== text.bootId;
-    instance.publishedBootId = text.bootId;
-    publish(instance, next, restarted);
+  /** What was taken back or replaced ends within a second, not at the next look at everything. */
+  function expireSoon(): void {
+    endsAtMs = clock.monotonicMs() + graceMs;
+    soon ??= clock.setTimer(graceMs, expireEnding);
+  }
+
+  function expireEnding(): void {
+    expire();
+    const leftMs = endsAtMs - clock.monotonicMs();
+    soon = leftMs > 0 ? clock.setTimer(leftMs, expireEnding) : undefined;
   }
 
   return {
-    heard(link, message) {
+    heard(link, message, source) {
       const records = [...message.answers, ...message.additionals].slice(0, maxRecordsPerMessage);
-      const touched = readInstances(link, records);
+      const touched = readInstances(link, records, source);
       // Addresses may change without the service record being repeated.
       const hosts = addressesByHost(link, records);
       for (const instance of hosts.size > 0 ? instances.values() : []) {
-        if (instance.link.name === link.name && hosts.has(instance.service?.host ?? "")) touched.add(instance);
+        if (instance.link.name === link.name && hosts.has(instance.service?.value.host ?? "")) touched.add(instance);
       }
+      const nowMs = clock.monotonicMs();
       const missing: DnsQuestion[] = [];
       for (const instance of touched) {
-        readAddresses(instance, hosts.get(instance.service?.host ?? "") ?? []);
+        readAddresses(instance, hosts.get(instance.service?.value.host ?? "") ?? [], nowMs);
         update(instance);
-        missing.push(...questionsFor(instance));
+        if (instance.pointer) missing.push(...missingQuestions(instance));
       }
-      return missing.slice(0, 16);
+      if (touched.size > 0 && records.some(({ ttl, flush }) => ttl === 0 || flush)) expireSoon();
+      return missing.slice(0, maxQuestions);
     },
 
     knownAnswers(linkName) {
       const nowMs = clock.monotonicMs();
-      const known: DnsRecord[] = [];
-      for (const { label, link, heardAtMs, ttlMs } of instances.values()) {
-        const leftMs = heardAtMs + ttlMs - nowMs;
-        // Only while more than half is left; later the owner shall answer.
-        if (link.name !== linkName || leftMs <= ttlMs / 2) continue;
-        known.push({ name: serviceType, type: "PTR", ttl: Math.floor(leftMs / 1000), data: instanceName(label) });
-      }
-      // Thirty-two fit into one packet whatever their names.
-      return known.slice(0, 32);
+      const own = [...instances.values()].filter(({ link }) => link.name === linkName);
+      return own.flatMap((instance) => knownPointer(instance, serviceType, nowMs) ?? []);
     },
 
-    expire() {
+    questions(linkName) {
       const nowMs = clock.monotonicMs();
-      for (const [key, { heardAtMs, ttlMs }] of [...instances]) if (nowMs >= heardAtMs + ttlMs) remove(key);
+      const stale = [...instances.values()]
+        .filter(({ link }) => link.name === linkName)
+        .flatMap((instance) => staleQuestions(instance, nowMs));
+      return [question(serviceType, "PTR"), ...stale.slice(0, maxQuestions)];
     },
+
+    expire,
 
     refreshAtMs(linkName) {
       const nowMs = clock.monotonicMs();
       let next: number | undefined;
-      for (const { link, heardAtMs, ttlMs } of instances.values()) {
-        if (link.name !== linkName) continue;
-        const due = refreshPoints.map((part) => heardAtMs + part * ttlMs).find((atMs) => atMs > nowMs);
-        if (due !== undefined && (next === undefined || due < next)) next = due;
+      for (const instance of instances.values()) {
+        const dueMs = instance.link.name === linkName ? nextRefreshMs(instance, nowMs) : undefined;
+        if (dueMs !== undefined && (next === undefined || dueMs < next)) next = dueMs;
       }
       return next;
     },
@@ -241,6 +268,8 @@ export function createBrowser(options: BrowserOptions): Browser {
     addresses: () => [...publishers.keys()],
 
     clear() {
+      soon?.cancel();
+      soon = undefined;
       for (const key of [...instances.keys()]) remove(key);
     },
   };
@@ -252,8 +281,7 @@ function addressesByHost(link: NetworkLink, records: readonly DnsRecord[]): Map<
   for (const { name, type, ttl, flush, data } of records) {
     if ((type !== "A" && type !== "AAAA") || typeof data !== "string") continue;
     const host = name.toLowerCase();
-    const gone = ttl === 0;
-    const record = { type, address: data, gone, flush: flush === true, onLink: !gone && isOnLink(link, data) };
+    const record = { type, address: data, ttl, flush: flush === true, onLink: ttl > 0 && isOnLink(link, data) };
     const known = hosts.get(host);
     if (known) known.push(record);
     else hosts.set(host, [record]);
@@ -263,23 +291,4 @@ function addressesByHost(link: NetworkLink, records: readonly DnsRecord[]): Map<
 
 function keyOf(linkName: string, label: string): string {
   return `${linkName}/${label}`;
-}
-
-function questionsFor({ label, service, text, addresses }: Instance): DnsQuestion[] {
-  const questions: DnsQuestion[] = [];
-  if (!service) questions.push({ name: instanceName(label), type: "SRV" });
-  if (!text) questions.push({ name: instanceName(label), type: "TXT" });
-  if (service && addresses.size === 0) {
-    questions.push({ name: service.host, type: "A" }, { name: service.host, type: "AAAA" });
-  }
-  return questions;
-}
-
-/** Only what the receiving interface reaches directly: an announcement must not make us dial elsewhere. */
-function isOnLink(link: NetworkLink, address: string): boolean {
-  return link.addresses.some((own) => inSubnet(address, own.address, own.prefixLength));
-}
-
-function withZone(host: string, linkName: string): string {
-  return host.toLowerCase().startsWith("fe80:") ? `${host}%${linkName}` : host;
 }

@@ -1,4 +1,4 @@
-/** Connecting to one address: TCP, TLS, judgement, verdicts; one deadline over all of it. */
+/** Connecting: TCP, TLS, judgement, verdicts, over whichever of a hub's addresses answers first; one deadline for all. */
 import type { TcpSocketConnectOpts } from "node:net";
 import { type ConnectionOptions, connect, type SecureContext, type TLSSocket } from "node:tls";
 import { abortedError, type Clock, CoreError, type FedError, type PeerIdentity, throwIfAborted } from "@fed/core";
@@ -8,6 +8,7 @@ import { LanConnection } from "./connection.js";
 import { LanError } from "./errors.js";
 import { exchangeVerdicts, handshakeError, refuse } from "./handshake.js";
 import type { LanLimits } from "./limits.js";
+import { type RaceEntry, race, resolveEndpoints } from "./race.js";
 
 /** How to dial. */
 export interface DialTlsOptions {
@@ -22,13 +23,25 @@ export interface DialTlsOptions {
 }
 
 /**
- * A connection to `endpoint`, accepted by both sides.
+ * A connection to one of `endpoints`, which are one hub's, accepted by both sides.
  * @throws {FedError} UNREACHABLE, ABORTED, TLS_FAILED, WRONG_PROTOCOL, HANDSHAKE_TIMEOUT, what `judge` throws, or what
  * the responder refused with.
  */
-export async function dialTls(endpoint: Endpoint, options: DialTlsOptions): Promise<LanConnection> {
+export async function dialTls(endpoints: readonly Endpoint[], options: DialTlsOptions): Promise<LanConnection> {
   const { signal, clock, limits } = options;
   throwIfAborted(signal);
+  const startedAtMs = clock.monotonicMs();
+  const timeoutMs = limits.handshakeTimeoutMs;
+  const resolved = await resolveEndpoints(endpoints, { clock, timeoutMs, signal });
+  throwIfAborted(signal);
+  if (resolved.length === 0) throw unreachable(endpoints[0]!);
+  const leftMs = timeoutMs - (clock.monotonicMs() - startedAtMs);
+  return race(resolved, (endpoint, entry) => attempt(endpoint, options, entry), { clock, timeoutMs: leftMs, signal });
+}
+
+async function attempt(endpoint: Endpoint, options: DialTlsOptions, entry: RaceEntry): Promise<LanConnection> {
+  const { clock, limits } = options;
+  const { signal } = entry;
   const target: ConnectionOptions & TcpSocketConnectOpts = {
     host: endpoint.host,
     port: endpoint.port,
@@ -38,7 +51,6 @@ export async function dialTls(endpoint: Endpoint, options: DialTlsOptions): Prom
     // Judged below, where the reason is known; names mean nothing here.
     rejectUnauthorized: false,
     checkServerIdentity: () => undefined,
-    autoSelectFamilyAttemptTimeout: 1_000,
   };
   const socket = connect(target);
   // An error event without a listener would end the process; every phase adds its own.
@@ -52,9 +64,9 @@ export async function dialTls(endpoint: Endpoint, options: DialTlsOptions): Prom
   socket.once("connect", () => {
     phase.connected = true;
   });
-  const onAbort = (): void => interrupt(abortedError(signal!));
-  signal?.addEventListener("abort", onAbort, { once: true });
-  const deadline = clock.setTimer(limits.handshakeTimeoutMs, () =>
+  const onAbort = (): void => interrupt(abortedError(signal));
+  signal.addEventListener("abort", onAbort, { once: true });
+  const deadline = clock.setTimer(entry.timeoutMs, () =>
     interrupt(phase.connected ? timeoutError() : unreachable(endpoint)),
   );
   try {
@@ -68,6 +80,7 @@ export async function dialTls(endpoint: Endpoint, options: DialTlsOptions): Prom
       refuse(socket, handshakeError(cause));
       throw cause;
     }
+    await entry.finish();
     const { reader, maxMessageBytes } = await exchangeVerdicts(socket, options.maxMessageBytes);
     if (interrupted) throw interrupted;
     return new LanConnection({
@@ -86,7 +99,7 @@ export async function dialTls(endpoint: Endpoint, options: DialTlsOptions): Prom
     throw interrupted ?? handshakeError(cause);
   } finally {
     deadline.cancel();
-    signal?.removeEventListener("abort", onAbort);
+    signal.removeEventListener("abort", onAbort);
   }
 }
 

@@ -1,8 +1,9 @@
 /** DNS-SD on every usable interface: keeps one socket per interface and family, and makes it anew when the interface is. */
-import { type Candidate, type Clock, encodeBase32, randomBytes, type Timer } from "@fed/core";
+import { type Candidate, type Clock, encodeBase32, randomBytes } from "@fed/core";
 import { createBrowser } from "./browser.js";
 import type { Announcement } from "./dns-records.js";
-import { isWildcard, listLinks, type NetworkLink, usableLinks } from "./interfaces.js";
+import { isWildcard, type NetworkLink, usableLinks } from "./interfaces.js";
+import type { LinkWatch } from "./link-watch.js";
 import { createMdnsLink, type InterfaceState, type MdnsLink } from "./mdns-link.js";
 import { type OpenMdnsSocket, openMdnsSocket } from "./mdns-socket.js";
 
@@ -30,11 +31,14 @@ export interface DiscoveryState {
 /** What {@link createLanDiscovery} is made from. */
 export interface LanDiscoveryOptions extends DiscoveryOptions {
   readonly clock: Clock;
+  readonly watch: LinkWatch;
   /** The address that will be bound, which decides the interfaces until something is advertised. */
   readonly host?: string | undefined;
   readonly openSocket?: OpenMdnsSocket;
-  readonly links?: () => NetworkLink[];
+  /** 0 <= x < 1. */
   readonly random?: () => number;
+  /** A new label, 26 characters of base32: names neither hub nor machine. */
+  readonly newInstance?: () => string;
 }
 
 /** Announcing and searching on this machine's interfaces. */
@@ -46,27 +50,40 @@ export interface LanDiscovery {
   state(): DiscoveryState;
 }
 
-/** How often interfaces are looked at. */
-const pollMs = 2_000;
-/** A socket that failed is tried again after this. */
-const retryMs = 10_000;
-const maxAnnouncedAddresses = 8;
+/** A socket that failed is tried again after this, doubled each time. */
+const retryMs = 2_000;
+const longestRetryMs = 60_000;
+/** Longer between two looks, and the machine has slept: whatever was said meanwhile was not heard. */
+const sleptMs = 10_000;
+export const maxAnnouncedAddresses = 8;
+/** Addresses of this machine that are remembered, so that a late echo of an old one is not taken for a rival. */
+const maxOwnAddresses = 256;
+/** RFC 6762 §8.1: after 15 conflicts in 10 s, 5 s before the next claim. */
+const conflictWindowMs = 10_000;
+const manyConflicts = 15;
+const conflictPauseMs = 5_000;
 
 interface OpenLink {
   readonly openedAtMs: number;
+  readonly failures: number;
   readonly mdns: MdnsLink;
 }
 
 export function createLanDiscovery(options: LanDiscoveryOptions): LanDiscovery {
-  const { clock, openSocket = openMdnsSocket, links = listLinks, random = Math.random } = options;
-  const instance = encodeBase32(randomBytes(16));
+  const { clock, watch, openSocket = openMdnsSocket, random = Math.random } = options;
+  const { newInstance = () => encodeBase32(randomBytes(16)) } = options;
   const open = new Map<string, OpenLink>();
   const watchers = new Set<(candidate: Candidate) => void>();
+  const ownAddresses = new Set<string>();
+  let instance = newInstance();
+  let conflicts: number[] = [];
   let listening: { readonly host: string; readonly port: number } | undefined;
   let announcedTag = "";
-  let poll: Timer | undefined;
+  let lookedAtMs = 0;
+  let stopLooking: (() => void) | undefined;
 
-  const browser = createBrowser({ clock, instance, acceptedTags: options.acceptedTags, onCandidate });
+  const isOwn = (label: string): boolean => label === instance;
+  const browser = createBrowser({ clock, isOwn, acceptedTags: options.acceptedTags, onCandidate });
 
   function onCandidate(candidate: Candidate): void {
     for (const watcher of [...watchers]) watcher(candidate);
@@ -83,52 +100,81 @@ export function createLanDiscovery(options: LanDiscoveryOptions): LanDiscovery {
     return { instance, port, bootId: options.bootId, tag: options.clusterTag(clock.nowMs()), addresses };
   }
 
+  /** Somebody else bears our name: a copy of this process, or somebody who wants us gone. A random one replaces it. */
+  function rename(contested: MdnsLink): void {
+    const nowMs = clock.monotonicMs();
+    conflicts = [...conflicts.filter((atMs) => nowMs - atMs < conflictWindowMs), nowMs].slice(-manyConflicts);
+    // Where the name is contested the other's records stand under it.
+    for (const { mdns } of open.values()) mdns.release(mdns !== contested);
+    instance = newInstance();
+    const delayMs = conflicts.length >= manyConflicts ? conflictPauseMs : 0;
+    for (const { mdns } of open.values()) mdns.announce(delayMs);
+  }
+
+  function openLink(link: NetworkLink, family: 4 | 6, failures: number): OpenLink {
+    const mdns = createMdnsLink({
+      link,
+      family,
+      clock,
+      openSocket,
+      browser,
+      announcement,
+      isBrowsing: () => watchers.size > 0,
+      isOwnAddress: (address) => ownAddresses.has(address),
+      conflict: rename,
+      random,
+    });
+    return { openedAtMs: clock.monotonicMs(), failures, mdns };
+  }
+
   /** Brings the sockets in line with the interfaces, and everything else up to the time. */
-  function sync(): void {
+  function sync(links: readonly NetworkLink[]): void {
+    const nowMs = clock.monotonicMs();
     const wanted = new Map<string, { link: NetworkLink; family: 4 | 6 }>();
-    const usable = usableLinks(links(), { names: options.interfaces, host: listening?.host ?? options.host });
+    const usable = usableLinks(links, { names: options.interfaces, host: listening?.host ?? options.host });
     for (const link of usable) {
       for (const family of families(link)) wanted.set(`${family} ${link.key}`, { link, family });
     }
-    for (const [key, { mdns, openedAtMs }] of [...open]) {
-      const retry = mdns.state().status === "failed" && clock.monotonicMs() - openedAtMs >= retryMs;
-      if (wanted.has(key) && !retry) continue;
+    rememberAddresses(links);
+    for (const [key, { mdns }] of [...open]) {
+      if (wanted.has(key)) continue;
       mdns.close();
       open.delete(key);
     }
     for (const [key, { link, family }] of wanted) {
-      if (open.has(key)) continue;
-      const mdns = createMdnsLink({
-        link,
-        family,
-        clock,
-        openSocket,
-        browser,
-        announcement,
-        isBrowsing: () => watchers.size > 0,
-        random,
-      });
-      open.set(key, { openedAtMs: clock.monotonicMs(), mdns });
+      const before = open.get(key);
+      const failed = before?.mdns.state().status === "failed";
+      if (before && !(failed && nowMs - before.openedAtMs >= retryAfterMs(before.failures))) continue;
+      before?.mdns.close();
+      open.set(key, openLink(link, family, before ? before.failures + 1 : 0));
     }
     browser.expire();
     browser.keepOnly(new Set(usable.map(({ name }) => name)));
     const tag = options.clusterTag(clock.nowMs());
-    if (tag !== announcedTag) {
-      announcedTag = tag;
-      for (const { mdns } of open.values()) mdns.announce();
+    const slept = lookedAtMs > 0 && nowMs - lookedAtMs >= sleptMs;
+    for (const { mdns } of open.values()) {
+      if (tag !== announcedTag || slept) mdns.announce();
+      if (slept) mdns.ask();
     }
+    announcedTag = tag;
+    lookedAtMs = nowMs;
   }
 
-  function run(): void {
-    poll?.cancel();
-    sync();
-    poll = clock.setTimer(pollMs, run);
+  function rememberAddresses(links: readonly NetworkLink[]): void {
+    if (ownAddresses.size > maxOwnAddresses) ownAddresses.clear();
+    for (const { addresses } of links) for (const { address } of addresses) ownAddresses.add(address);
+  }
+
+  function look(): void {
+    if (stopLooking) sync(watch.now());
+    else stopLooking = watch.follow(sync);
   }
 
   function stopIfIdle(): void {
     if (listening || watchers.size > 0) return;
-    poll?.cancel();
-    poll = undefined;
+    stopLooking?.();
+    stopLooking = undefined;
+    lookedAtMs = 0;
     for (const { mdns } of open.values()) mdns.close();
     open.clear();
   }
@@ -136,7 +182,7 @@ export function createLanDiscovery(options: LanDiscoveryOptions): LanDiscovery {
   return {
     advertise(next) {
       listening = next;
-      run();
+      look();
       for (const { mdns } of open.values()) mdns.announce();
       return {
         async close() {
@@ -151,7 +197,7 @@ export function createLanDiscovery(options: LanDiscoveryOptions): LanDiscovery {
     browse(watcher) {
       const first = watchers.size === 0;
       watchers.add(watcher);
-      run();
+      look();
       if (first) {
         for (const { mdns } of open.values()) mdns.ask();
       } else {
@@ -178,6 +224,10 @@ export function createLanDiscovery(options: LanDiscoveryOptions): LanDiscovery {
       return { status: "multicast-unavailable", reason: interfaces[0]?.reason ?? "no-interface", interfaces };
     },
   };
+}
+
+function retryAfterMs(failures: number): number {
+  return Math.min(longestRetryMs, retryMs * 2 ** failures);
 }
 
 /** IPv6 multicast needs a link-local address and does not work on loopback. */

@@ -29,8 +29,12 @@ export interface DnsRecord {
 export interface DnsMessage {
   readonly type: "query" | "response";
   readonly id?: number;
+  /** Of a query: more of what is known already follows in further packets (RFC 6762 §7.2). */
+  readonly truncated?: boolean;
   readonly questions: readonly DnsQuestion[];
   readonly answers: readonly DnsRecord[];
+  /** Of a query: what the sender is about to claim (RFC 6762 §8.2). */
+  readonly authorities?: readonly DnsRecord[];
   readonly additionals: readonly DnsRecord[];
 }
 
@@ -54,16 +58,36 @@ export interface AnnouncementRecords {
   readonly addresses: readonly DnsRecord[];
 }
 
+/** A question about `name`. */
+export function question(name: string, type: string): DnsQuestion {
+  return { name, type };
+}
+
+/** A query without more than `questions` and what is known. */
+export function query(questions: readonly DnsQuestion[], answers: readonly DnsRecord[] = []): DnsMessage {
+  return { type: "query", questions, answers, additionals: [] };
+}
+
+/** A response. */
+export function response(answers: readonly DnsRecord[], additionals: readonly DnsRecord[] = []): DnsMessage {
+  return { type: "response", questions: [], answers, additionals };
+}
+
 /** The full name of an instance. */
 export function instanceName(instance: string): string {
   return `${instance}.${serviceType}`;
+}
+
+/** The host name of an instance: it names no machine. */
+export function hostName(instance: string): string {
+  return `${instance}.local`;
 }
 
 /** The records of `announcement`; TTL 0 takes them back. */
 export function announcementRecords(announcement: Announcement, ttl = recordTtlSeconds): AnnouncementRecords {
   const { instance, port, bootId, tag, addresses } = announcement;
   const name = instanceName(instance);
-  const host = `${instance}.local`;
+  const host = hostName(instance);
   return {
     typeList: { name: serviceTypeList, type: "PTR", ttl, data: serviceType },
     pointer: { name: serviceType, type: "PTR", ttl, data: name },
@@ -92,8 +116,21 @@ export function instanceLabel(name: string): string | undefined {
   return /^[\w-]{1,63}$/.test(label) ? label.toLowerCase() : undefined;
 }
 
+/** Where an instance listens. */
+export interface ServiceData {
+  /** Lower case. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What an instance says of itself. */
+export interface TextData {
+  readonly bootId: string;
+  readonly tag: string;
+}
+
 /** Host and port in SRV data; undefined when it is no such thing. */
-export function readService(data: unknown): { host: string; port: number } | undefined {
+export function readService(data: unknown): ServiceData | undefined {
   if (typeof data !== "object" || data === null) return undefined;
   const { port, target } = data as Record<string, unknown>;
   if (typeof port !== "number" || port < 1 || port > 65_535) return undefined;
@@ -102,7 +139,7 @@ export function readService(data: unknown): { host: string; port: number } | und
 }
 
 /** Boot id and cluster tag in TXT data of protocol 1; undefined otherwise. The first of a key counts (RFC 6763 §6.4). */
-export function readText(data: unknown): { bootId: string; tag: string } | undefined {
+export function readText(data: unknown): TextData | undefined {
   const entries = Array.isArray(data) ? data : [data];
   const values = new Map<string, string>();
   for (const entry of entries.slice(0, 16)) {

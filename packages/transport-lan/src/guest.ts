@@ -21,7 +21,7 @@ export const dialLanGuest: GuestDial = async (address, options) => {
   if (!address.startsWith(prefix)) {
     throw new LanError({ code: "INVALID_ADDRESS", message: "Not a LAN guest address: it begins with lan:." });
   }
-  return dialTls(parseAddress(address.slice(prefix.length)), {
+  return dialTls([parseAddress(address.slice(prefix.length))], {
     alpn: guestAlpn,
     context: guestContext(),
     judge(socket) {

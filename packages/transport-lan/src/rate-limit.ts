@@ -1,4 +1,4 @@
-/** A token bucket over a monotonic clock. */
+/** Token buckets over a monotonic clock. */
 import type { Clock } from "@fed/core";
 
 /** Answers whether one more may pass now. */
@@ -18,6 +18,28 @@ export function createRateLimit(clock: Clock, perSecond: number, burst: number):
       if (tokens < 1) return false;
       tokens -= 1;
       return true;
+    },
+  };
+}
+
+/** Answers whether one more of a source may pass now. */
+export interface SourceRateLimit {
+  take(source: string): boolean;
+}
+
+/** Sources that are remembered; beyond that the one that came longest ago is forgotten. */
+const maxSources = 256;
+
+/** A {@link RateLimit} for each source: one alone must not use up what all share. */
+export function createSourceRateLimit(clock: Clock, perSecond: number, burst: number): SourceRateLimit {
+  const limits = new Map<string, RateLimit>();
+  return {
+    take(source) {
+      const limit = limits.get(source) ?? createRateLimit(clock, perSecond, burst);
+      limits.delete(source);
+      if (limits.size >= maxSources) limits.delete(limits.keys().next().value!);
+      limits.set(source, limit);
+      return limit.take();
     },
   };
 }

@@ -9,7 +9,7 @@ import {
   type Transport,
   throwIfAborted,
 } from "@fed/core";
-import { parseAddress } from "./address.js";
+import { parseAddresses } from "./address.js";
 import { reachableAddresses } from "./bind.js";
 import { type LanCredentials, secureContextOptions } from "./credentials.js";
 import { dialTls } from "./dial.js";
@@ -17,7 +17,9 @@ import { createLanDiscovery, type DiscoveryOptions, type DiscoveryState } from "
 import { formatGuestAddress, memberAlpn } from "./guest.js";
 import { judgeMember } from "./judge.js";
 import { defaultLimits, type LanLimits } from "./limits.js";
+import { createLinkWatch } from "./link-watch.js";
 import { type Acceptor, acceptLan } from "./listen.js";
+import { createPeerCandidates } from "./peer-candidates.js";
 
 /** What {@link createLanTransport} is made from. */
 export interface LanTransportOptions {
@@ -33,7 +35,7 @@ export interface LanTransportOptions {
   readonly port?: number;
   /** Multicast discovery. Absent: none; static peers still are candidates. */
   readonly discovery?: DiscoveryOptions;
-  /** Addresses (`host:port`) that are always candidates. At most 256. */
+  /** Addresses (`host:port`, several of one hub with commas between them) that are always candidates. At most 256. */
   readonly staticPeers?: readonly string[];
   readonly limits?: Partial<LanLimits>;
   readonly clock?: Clock;
@@ -51,6 +53,16 @@ export interface LanTransport extends Transport {
   reloadCredentials(): void;
   /** Whether multicast works here, and where not, why. */
   discoveryState(): DiscoveryState;
+  /**
+   * Calls `changed`, beginning now, with the addresses at which hubs on this machine's own networks reach this one
+   * (`host:port`, at most eight), whenever they differ. To be told to members over another path. Returns what ends it.
+   */
+  watchAddresses(changed: (addresses: readonly string[]) => void): () => void;
+  /**
+   * Takes the addresses that member `hubId` told over another path, in place of those it told before. Those that lie on
+   * this machine's own networks become a candidate of source `peer`; an empty list withdraws it.
+   */
+  offerAddresses(hubId: HubId, addresses: readonly string[]): void;
 }
 
 /**
@@ -62,17 +74,23 @@ export function createLanTransport(options: LanTransportOptions): LanTransport {
   const limits: LanLimits = { ...defaultLimits, ...options.limits };
   const acceptors = new Set<Acceptor>();
   const staticPeers = (options.staticPeers ?? []).slice(0, 256);
-  for (const address of staticPeers) parseAddress(address);
+  for (const address of staticPeers) parseAddresses(address);
   let contextOptions = secureContextOptions(options.credentials());
   let clientContext = createSecureContext(contextOptions);
-  const discovery = options.discovery && createLanDiscovery({ ...options.discovery, host: options.host, clock });
+  const watch = createLinkWatch({ clock });
+  const discovery = options.discovery && createLanDiscovery({ ...options.discovery, host: options.host, clock, watch });
+  const peers = createPeerCandidates({
+    watch,
+    interfaces: options.discovery?.interfaces,
+    listening: () => [...acceptors].at(-1),
+  });
 
   return {
     name: "lan",
     preference: 10,
 
     async dial(address, { signal, expect } = {}) {
-      return dialTls(parseAddress(address), {
+      return dialTls(parseAddresses(address), {
         alpn: memberAlpn,
         context: clientContext,
         judge: (socket) => judgeMember(socket, options.authenticator, { self: options.self, expect }),
@@ -115,8 +133,10 @@ export function createLanTransport(options: LanTransportOptions): LanTransport {
         }
       });
       const browsing = discovery?.browse(onCandidate);
+      const stopPeers = peers.browse(onCandidate);
       const close = async (): Promise<void> => {
         open = false;
+        stopPeers();
         await browsing?.close();
       };
       return { close, [Symbol.asyncDispose]: close } satisfies Discovery;
@@ -132,6 +152,9 @@ export function createLanTransport(options: LanTransportOptions): LanTransport {
       clientContext = createSecureContext(contextOptions);
       for (const acceptor of acceptors) acceptor.setContext(contextOptions);
     },
+
+    watchAddresses: peers.watchOwn,
+    offerAddresses: peers.offer,
 
     discoveryState: () => discovery?.state() ?? { status: "off", interfaces: [] },
   };

@@ -5,6 +5,7 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 import { createLanDiscovery, type LanDiscovery } from "../src/discovery.js";
 import { announcementRecords, type DnsMessage, serviceType } from "../src/dns-records.js";
 import type { NetworkLink } from "../src/interfaces.js";
+import { createLinkWatch } from "../src/link-watch.js";
 import { announce } from "../src/responder.js";
 import { createMdnsNetwork, type MdnsNetwork, testLink } from "./fixture/mdns-network.js";
 
@@ -41,7 +42,7 @@ function node(
       bootId,
       clock,
       openSocket: network.open,
-      links: () => links,
+      watch: createLinkWatch({ clock, links: () => links }),
       random: () => 0.5,
     }),
     news: () => {
@@ -91,7 +92,7 @@ describe("finding each other", () => {
   it("says neither hub nor key: only version, boot id and tag", async () => {
     const a = node(1);
     a.discovery.advertise(any);
-    await clock.advance(1_000);
+    await clock.advance(2_000);
     const announced = network.take().filter(({ message }) => message.type === "response");
     expect(announced.length).toBe(2);
     const text = announced[0]!.message.answers.find(({ type }) => type === "TXT")!;
@@ -126,7 +127,7 @@ describe("finding each other", () => {
 });
 
 describe("leaving", () => {
-  it("a goodbye is seen at once", async () => {
+  it("a goodbye is seen, and believed if nobody contradicts it for a second", async () => {
     const [a, b] = [node(1), node(2)];
     watch(a);
     const advertised = b.discovery.advertise(any);
@@ -135,6 +136,9 @@ describe("leaving", () => {
     const closing = advertised.close();
     await clock.advance(0);
     await closing;
+    await clock.advance(900);
+    expect(a.news()).toEqual([]);
+    await clock.advance(200);
     expect(a.news()).toEqual(["-192.0.2.2:7443"]);
     expect(b.discovery.state().status).toBe("idle");
   });
@@ -187,8 +191,13 @@ describe("changes", () => {
     };
     expect(await say({})).toEqual(["192.0.2.2:7443"]);
     expect(await say({})).toEqual([]);
-    expect(await say({ port: 7444 })).toEqual(["-192.0.2.2:7443", "192.0.2.2:7444"]);
-    expect(await say({ port: 7444, addresses: ["192.0.2.3"] })).toEqual(["-192.0.2.2:7444", "192.0.2.3:7444"]);
+    // The new comes before the old goes: whoever holds candidates never holds none.
+    expect(await say({ port: 7444 })).toEqual(["192.0.2.2:7444", "-192.0.2.2:7443"]);
+    await clock.advance(2_000);
+    const both = "192.0.2.2:7444,192.0.2.3:7444";
+    expect(await say({ port: 7444, addresses: ["192.0.2.3"] })).toEqual([both, "-192.0.2.2:7444"]);
+    await clock.advance(1_000);
+    expect(a.news()).toEqual(["192.0.2.3:7444", `-${both}`]);
     const restarted = { port: 7444, addresses: ["192.0.2.3"], bootId: "boot-b" };
     expect(await say(restarted)).toEqual(["192.0.2.3:7444"]);
   });
@@ -250,19 +259,28 @@ describe("what is not believed", () => {
     expect(a.news()).toEqual(["192.0.2.2:7443"]);
   });
 
-  it("at most 8 addresses of an instance and 256 instances are kept", async () => {
+  it("at most 8 addresses of an instance, 32 instances of a source and 256 of all are kept", async () => {
     const a = node(1);
     watch(a);
     await clock.advance(100);
     const addresses = Array.from({ length: 12 }, (_, i) => `192.0.2.${i + 10}`);
     network.inject(announce(announcement(2, { addresses })), source(2));
     await clock.advance(10);
-    expect(a.news().length).toBe(8);
-    for (let i = 0; i < 400; i++) {
-      network.inject(announce(announcement(3, { instance: `flood-${i}`, port: 1000 + i })), source(3));
-      await clock.advance(20);
-    }
-    expect(a.news().length).toBe(255);
+    expect(a.news().map((line) => line.split(",").length)).toEqual([8]);
+    const flood = async (from: number, count: number) => {
+      for (let i = 0; i < count; i++) {
+        network.inject(announce(announcement(3, { instance: `flood-${from}-${i}`, port: 1000 + i })), source(from));
+        await clock.advance(10);
+      }
+      return a.news().length;
+    };
+    expect(await flood(100, 400)).toBe(32);
+    for (let from = 101; from < 107; from++) expect(await flood(from, 40)).toBe(32);
+    expect(await flood(107, 40)).toBe(31);
+    // A flood from everywhere takes no place of those who have few.
+    network.inject(announce(announcement(4)), source(4));
+    await clock.advance(10);
+    expect(a.news().filter((line) => !line.startsWith("-"))).toEqual(["192.0.2.4:7443"]);
   });
 
   it("many instances of one host cost one look at each of its addresses", async () => {

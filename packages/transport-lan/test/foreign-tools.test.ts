@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { encodeBase64Url } from "@fed/core";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createTestCluster } from "./fixture/cluster.js";
 import { missingAfterInstall } from "./fixture/debian.js";
@@ -25,23 +24,19 @@ describe.skipIf(noNamespaces !== undefined)("others see our records", () => {
   let lan: TestLan;
   let hub: HubProcess;
   let port: number;
-  let onlooker: ChildProcess;
+  let onlooker: ChildProcess | undefined;
 
   beforeEach(async () => {
     lan = createTestLan();
     lan.plug(1);
     lan.plug(2);
     const cluster = await createTestCluster();
-    const { leaf, privateKeyPem } = await cluster.enrol();
-    const { ca, clusterId } = cluster;
-    const texts = { leaf: encodeBase64Url(leaf), ca: encodeBase64Url(ca), privateKeyPem, clusterId };
-    hub = startHub(lan.namespace(1), { ...texts, bootId: "boot-1", dial: false });
-    const { addresses } = await hub.next(({ event }) => event === "listening");
-    port = Number((addresses as string[])[0]!.split(":").at(-1));
+    hub = await startHub(lan, cluster, 1);
+    port = hub.port;
   });
 
   afterEach(() => {
-    onlooker.kill("SIGKILL");
+    onlooker?.kill("SIGKILL");
     hub.child.kill("SIGKILL");
     lan.close();
   });
