@@ -10,7 +10,7 @@ import { FleetCatalogue } from "./catalogue/fleet-catalogue.js";
 import { openToolWatch, type ToolWatch } from "./catalogue/tool-watch.js";
 import { Cluster } from "./cluster/cluster.js";
 import { Federation } from "./cluster/federation.js";
-import { lanOptions } from "./cluster/known-addresses.js";
+import { lanOptions, rememberAddress } from "./cluster/known-addresses.js";
 import { type Membership, openMembership } from "./cluster/membership.js";
 import { applyRevocations, revoke } from "./cluster/revoking.js";
 import { type Consent, openConsent } from "./consent/consent.js";
@@ -367,6 +367,8 @@ class RunningHub implements Hub {
       lan: await lanOptions(options.lan, store),
       relays: options.relays === false ? [] : (options.relays ?? named),
       peerRate: options.limits?.peer,
+      onReached: (address) =>
+        void rememberAddress(store, address).catch(({ code }) => log.warn({ code }, "a LAN address was not kept")),
       onListing: (hubId, apps) => this.#tools.listed(hubId, apps),
       onGuest: (connection) => void this.#cluster.welcome(connection),
       onPeerUp: (peer) => {

@@ -45,6 +45,7 @@ import type { AuditTrail } from "../audit-trail.js";
 import { HubError } from "../errors.js";
 import type { LanOptions } from "../options.js";
 import type { Identity } from "../state/identity.js";
+import { createLanCandidates, type LanCandidates } from "./lan-candidates.js";
 import type { Membership } from "./membership.js";
 import { PeerLeaves } from "./peer-leaves.js";
 import { connectRelay } from "./relay-socket.js";
@@ -71,6 +72,8 @@ export interface FederationOptions {
   readonly relays: readonly string[];
   /** Of each peer; default the router's. */
   readonly peerRate: Rate | undefined;
+  /** A member answered at this LAN address, `host:port`. */
+  readonly onReached: (address: string) => void;
   /** Another hub showed an operator something that is not remembered of it yet. */
   readonly onListing: (hubId: HubId, apps: readonly ListedApp[]) => void;
   /** Somebody connected to join. */
@@ -93,7 +96,8 @@ export class Federation implements AsyncDisposable {
   readonly sync: Sync;
   readonly renewal: Renewal;
   readonly revocation: RevocationChecker | undefined;
-  /** Addresses at which multicast shows members of this cluster now. */
+  readonly #candidates: LanCandidates;
+  /** Candidates that multicast shows now: one for each member of this cluster. */
   readonly #seen = new Set<string>();
   readonly #options: FederationOptions;
 
@@ -119,6 +123,7 @@ export class Federation implements AsyncDisposable {
       clock,
       onRefused: options.onRefused,
     });
+    this.#candidates = createLanCandidates({ lan: this.lan, clock, onRefused: options.onRefused });
     this.renewal = createRenewal({
       membership,
       clock,
@@ -132,7 +137,10 @@ export class Federation implements AsyncDisposable {
       transports: [this.lan && this.#watched(this.lan), this.relay].filter((transport) => transport !== undefined),
       openSession: async (connection, handler) => {
         const session = await createSession(connection, { epoch: identity.bootNonce, handler, clock });
-        if (session.role === "initiator") this.sync.start(session);
+        if (session.role === "initiator") {
+          this.sync.start(session);
+          this.#candidates.start(session);
+        }
         return session;
       },
       signer: createSigning(options),
@@ -156,6 +164,7 @@ export class Federation implements AsyncDisposable {
       ...(options.peerRate ? { peerRate: options.peerRate } : {}),
       protocols: {
         sync: (session, stream) => this.sync.serve(session, stream),
+        lan: (session, stream) => this.#candidates.serve(session, stream),
         renew: (session, stream) => void this.renewal.serveRenew(session, stream),
         leaf: (session, stream) => void this.renewal.serveLeaf(session, stream),
       },
@@ -174,10 +183,15 @@ export class Federation implements AsyncDisposable {
     this.refreshMembers();
   }
 
-  /** `lan`, with an eye on what its discovery finds. */
+  /** `lan`, with an eye on what its discovery finds and where members answer. */
   #watched(lan: LanTransport): Transport {
     return {
       ...lan,
+      dial: async (address, options) => {
+        const connection = await lan.dial(address, options);
+        this.#options.onReached(connection.remoteAddress);
+        return connection;
+      },
       discover: (onCandidate) =>
         lan.discover((candidate) => {
           if (candidate.source === "mdns") this.#seen[candidate.present ? "add" : "delete"](candidate.address);
@@ -186,7 +200,7 @@ export class Federation implements AsyncDisposable {
     };
   }
 
-  /** At how many addresses multicast shows hubs of this cluster now. */
+  /** How many hubs of this cluster multicast shows now; one that has just restarted may count twice. */
   get seenByMulticast(): number {
     return this.#seen.size;
   }
