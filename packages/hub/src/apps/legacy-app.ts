@@ -11,7 +11,7 @@ import { isLogLevel, reaches } from "../mcp/log-level.js";
 import { agentFacts, legacyParams, modernRevision } from "../mcp/meta.js";
 import { isGivenUp, refusalIn } from "../mcp/refusal.js";
 import type { AppConnection, AppDescription, AppRequestOptions } from "./app-connection.js";
-import { soleOwner } from "./attribution.js";
+import { areSeveral, soleOwner } from "./attribution.js";
 import { HeldCall } from "./held-call.js";
 import { LegacySubscriptions } from "./legacy-subscriptions.js";
 import type { RpcHandlers, RpcPeer } from "./rpc-peer.js";
@@ -82,13 +82,10 @@ export class LegacyApp implements AppConnection, RpcHandlers {
   }
 
   asked(id: RequestId, method: string, params: Record<string, unknown>, related: RequestId | undefined): void {
-    const able = [...this.#running.values()].filter(
-      ({ facts, principal }) =>
-        canAnswer(facts.capabilities, method, params) && this.#tasks.concerns(params, principal),
-    );
-    const call = related === undefined ? soleOwner(able) : able.find((one) => one === this.#running.get(related));
+    const calls = this.#meant(params, related);
+    const call = soleOwner(calls, ({ facts }) => canAnswer(facts.capabilities, method, params));
     if (!call || this.#held.size >= maxHeld) {
-      const severalAre = able.length > 0 && related === undefined && "calls of several operators are under way";
+      const severalAre = areSeveral(calls) && "calls of several operators are under way";
       const message = `${method} cannot be passed on: ${severalAre || "no agent that calls can answer it"}.`;
       this.#peer.refuse(id, { code: rpcCodes.methodNotFound, message });
       return;
@@ -117,11 +114,13 @@ export class LegacyApp implements AppConnection, RpcHandlers {
 
   #ownerOf(method: string, params: Record<string, unknown>, related: RequestId | undefined): HeldCall | undefined {
     const isLog = method === "notifications/message";
-    const wants = ({ facts, principal }: HeldCall) =>
-      isLog ? reaches(params.level, facts.logLevel) : this.#tasks.concerns(params, principal);
-    if (related === undefined) return soleOwner([...this.#running.values()].filter(wants));
-    const call = this.#running.get(related);
-    return call && wants(call) ? call : undefined;
+    return soleOwner(this.#meant(params, related), ({ facts }) => !isLog || reaches(params.level, facts.logLevel));
+  }
+
+  /** The calls under way that the app may mean. */
+  #meant(params: Record<string, unknown>, related: RequestId | undefined): HeldCall[] {
+    const calls = related === undefined ? [...this.#running.values()] : [this.#running.get(related)];
+    return calls.filter((call) => call !== undefined && this.#tasks.concerns(params, call.principal)) as HeldCall[];
   }
 
   async #resume(state: string, params: Record<string, unknown>, options: AppRequestOptions): Promise<unknown> {

@@ -103,7 +103,7 @@ export class ModernApp implements AppConnection, RpcHandlers {
   #ownerOf(method: string, related: RequestId | undefined): Running | undefined {
     if (related !== undefined) return this.#running.get(related);
     const calls = [...this.#running.values()].filter(({ follows }) => !follows);
-    return soleOwner(method === "notifications/message" ? calls.filter(({ wantsLogs }) => wantsLogs) : calls);
+    return soleOwner(calls, ({ wantsLogs }) => wantsLogs || method !== "notifications/message");
   }
 
   /** The hub's own subscription, as long as the app lives. An app that cannot say so simply tells nothing. */

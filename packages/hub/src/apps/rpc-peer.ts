@@ -60,7 +60,7 @@ export class RpcPeer {
   constructor(app: string, transport: Transport) {
     this.#app = app;
     this.#transport = transport;
-    transport.onmessage = (message: JSONRPCMessage, extra: Related = {}) => this.#receive(message, extra);
+    transport.onmessage = (message: JSONRPCMessage, extra: Related = {}) => this.#take(message, extra);
     transport.onclose = () => this.#end();
   }
 
@@ -130,6 +130,16 @@ export class RpcPeer {
   async close(): Promise<void> {
     await this.#transport.close().catch(() => {});
     this.#end();
+  }
+
+  /** Nothing that an app says may end the hub: what cannot be taken is lost, or refused where the app waits for an answer. */
+  #take(message: unknown, extra: Related): void {
+    try {
+      this.#receive(message, extra);
+    } catch {
+      const { id } = message as { readonly id?: unknown };
+      if (isId(id)) this.refuse(id, { code: rpcCodes.invalidRequest, message: "The request cannot be taken." });
+    }
   }
 
   #receive(message: unknown, { relatedRequestId: related, failure }: Related): void {

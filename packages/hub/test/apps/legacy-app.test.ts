@@ -1,0 +1,122 @@
+/** What an app of the older era says over one pipe: whom it reaches, and that nothing it says can end the hub. */
+import { createTestClock } from "@fed/core/testing";
+import type { Notification } from "@fed/router";
+import type { JSONRPCMessage, Transport } from "@modelcontextprotocol/client";
+import { expect, it } from "vitest";
+import { LegacyApp } from "../../src/apps/legacy-app.js";
+import { RpcPeer } from "../../src/apps/rpc-peer.js";
+import { stampFacts } from "../../src/mcp/meta.js";
+
+interface Sent {
+  readonly id?: number | string;
+  readonly method?: string;
+  readonly params?: { readonly name?: string };
+  readonly error?: { readonly code: number };
+}
+
+/** A pipe whose other end is the test. */
+class Pipe implements Transport {
+  onclose?: () => void;
+  onmessage?: (message: JSONRPCMessage) => void;
+  readonly sent: Sent[] = [];
+
+  async start(): Promise<void> {}
+  async send(message: JSONRPCMessage): Promise<void> {
+    this.sent.push(message as Sent);
+  }
+  async close(): Promise<void> {
+    this.onclose?.();
+  }
+
+  say(message: object): void {
+    this.onmessage?.({ jsonrpc: "2.0", ...message } as JSONRPCMessage);
+  }
+
+  /** Answers the call of the tool `name`. */
+  finish(name: string): void {
+    const { id } = this.sent.find(({ params }) => params?.name === name)!;
+    this.say({ id, result: { content: [] } });
+  }
+}
+
+function appOverPipe() {
+  const pipe = new Pipe();
+  const peer = new RpcPeer("app", pipe);
+  const capabilities = { logging: {}, resources: { subscribe: true } };
+  const app = new LegacyApp(peer, { protocolVersion: "2025-11-25", capabilities }, createTestClock());
+  peer.handlers = app;
+  const call = (principal: string, facts: { readonly capabilities?: Record<string, unknown>; logLevel?: string }) => {
+    const heard: Notification[] = [];
+    const stated = { capabilities: {}, clientInfo: undefined, logLevel: undefined, progress: false, ...facts };
+    const result = app.request("tools/call", stampFacts({ name: principal }, stated), {
+      principal,
+      signal: new AbortController().signal,
+      notify: (notification) => heard.push(notification),
+    });
+    return { heard, result };
+  };
+  const reached = (name: string) => expect.poll(() => pipe.sent.some(({ params }) => params?.name === name)).toBe(true);
+  return { app, pipe, call, reached };
+}
+
+const question = { method: "elicitation/create", params: { message: "bob's own words", requestedSchema: {} } };
+
+it("a question is nobody's where several operators' calls are under way, even if one of them alone could answer", async () => {
+  const { pipe, call, reached } = appOverPipe();
+  const ann = call("ann", { capabilities: { elicitation: {} } });
+  const bob = call("bob", {});
+  await Promise.all([reached("ann"), reached("bob")]);
+  pipe.say({ id: "q", ...question });
+  expect(pipe.sent.at(-1)).toMatchObject({ id: "q", error: { code: -32601 } });
+  pipe.finish("ann");
+  pipe.finish("bob");
+  expect(await ann.result).toEqual({ resultType: "complete", content: [] });
+  expect(await bob.result).toEqual({ resultType: "complete", content: [] });
+});
+
+it("a log message is nobody's where several operators' calls are under way, even if one of them alone wants it", async () => {
+  const { pipe, call, reached } = appOverPipe();
+  const ann = call("ann", { logLevel: "debug" });
+  await expect.poll(() => pipe.sent.at(-1)?.method).toBe("logging/setLevel");
+  pipe.say({ id: pipe.sent.at(-1)!.id, result: {} });
+  await reached("ann");
+  const message = { method: "notifications/message", params: { level: "info", data: "whose?" } };
+  pipe.say(message);
+  expect(ann.heard).toEqual([message]);
+  const bob = call("bob", {});
+  await reached("bob");
+  pipe.say(message);
+  expect(ann.heard).toHaveLength(1);
+  expect(bob.heard).toEqual([]);
+  pipe.finish("bob");
+  await bob.result;
+  pipe.say(message);
+  expect(ann.heard).toHaveLength(2);
+});
+
+it("what it says in another shape than it should is lost, and ends nothing", async () => {
+  const { app, pipe, call, reached } = appOverPipe();
+  const ann = call("ann", { logLevel: "info", capabilities: { elicitation: {} } });
+  pipe.say({ id: pipe.sent.at(-1)!.id, result: {} });
+  await reached("ann");
+  const stop = new AbortController();
+  const following = app.request(
+    "subscriptions/listen",
+    { notifications: { resourceSubscriptions: ["a:b"] } },
+    {
+      principal: "ann",
+      signal: stop.signal,
+      notify() {},
+    },
+  );
+  const noText = { toString: null, valueOf: null };
+  pipe.say({ method: "notifications/resources/updated", params: { uri: noText } });
+  pipe.say({ method: "notifications/message", params: { level: noText } });
+  pipe.say({ method: "notifications/tasks/status", params: { taskId: noText } });
+  pipe.say({ id: "q", ...question, params: { ...question.params, taskId: noText } });
+  expect(ann.heard).toEqual([]);
+  stop.abort(new Error("enough"));
+  await expect(following).rejects.toThrow("enough");
+  pipe.finish("ann");
+  expect(await ann.result).toMatchObject({ content: [] });
+});
