@@ -1,7 +1,7 @@
 /**
  * What became of calls with an idempotency key, so that a repetition returns the first outcome instead of acting again.
- * Nothing is forgotten before its time: a full table refuses new keys. Of keys used before this process began only that is
- * known: their outcome is not.
+ * Nothing is forgotten before its time: a full table refuses new keys. Of keys used before this process began, and of those
+ * whose result there is no room for, only that is known: their outcome is not.
  */
 import { type Clock, equalBytes, type FedError, type HubId } from "@fed/core";
 import { RouterError } from "./errors.js";
@@ -39,7 +39,7 @@ interface Share {
 interface Entry {
   readonly share: Share;
   readonly digest: Uint8Array;
-  readonly outcome: Promise<Outcome>;
+  outcome: Promise<Outcome>;
   readonly followers: Claim["followers"];
   readonly resolve: (outcome: Outcome) => void;
   bytes: number;
@@ -119,6 +119,8 @@ export class OutcomeTable {
     keys.set(name, entry);
     this.#entries++;
     share.entries++;
+    const fits = (bytes: number) =>
+      this.#bytes + bytes <= limits.outcomeBytes && share.bytes + bytes <= limits.outcomeBytesPerHub;
     const stands = () => this.#operators.get(operator)?.get(name) === entry;
     return {
       first: true,
@@ -127,7 +129,11 @@ export class OutcomeTable {
       keep: async () => this.#journal?.add(used),
       settle: (outcome) => {
         if (stands()) {
-          entry.bytes = outcome.kind === "result" ? outcome.bytes : 0;
+          const bytes = outcome.kind === "result" ? outcome.bytes : 0;
+          const isKept = fits(bytes);
+          entry.bytes = isKept ? bytes : 0;
+          // Many may have begun while there was room. Whoever waits already hears the outcome all the same.
+          if (!isKept) entry.outcome = Promise.resolve({ kind: "error", error: tooLargeToKeep() });
           this.#bytes += entry.bytes;
           share.bytes += entry.bytes;
           entry.expiresAtMs = this.#clock.monotonicMs() + limits.outcomeLifeMs;
@@ -173,6 +179,14 @@ export class OutcomeTable {
     entry.share.bytes -= entry.bytes;
     this.#journal?.remove({ operator, name });
   }
+}
+
+function tooLargeToKeep(): RouterError {
+  return new RouterError({
+    code: "OUTCOME_UNKNOWN",
+    message: "The call under this idempotency key has ended; its result was too large to be kept beside the others.",
+    hint: "Look before you repeat it under a new key; see the owning hub's audit log.",
+  });
 }
 
 function forgotten(): RouterError {

@@ -73,6 +73,23 @@ describe("OutcomeTable", () => {
     expect(table.claim(bob, "app", "k", digest).first).toBe(true);
   });
 
+  it("keeps no more than its bytes of calls that began together, and never runs one of them again", async () => {
+    const table = new OutcomeTable(createTestClock());
+    const keys = Array.from({ length: 8 }, (_, i) => `k${i}`);
+    const begun = keys.map((key) => table.claim(ann, "app", key, digest));
+    const waiting = table.claim(ann, "app", "k7", digest);
+    const large = done(limits.outcomeBytesPerHub / 4);
+    for (const claim of begun) claim.settle(large);
+    const again = keys.map((key) => table.claim(ann, "app", key, digest));
+    expect(again.map(({ first }) => first)).toEqual(keys.map(() => false));
+    const outcomes = await Promise.all(again.map(({ outcome }) => outcome));
+    expect(outcomes.slice(0, 4)).toEqual([large, large, large, large]);
+    for (const outcome of outcomes.slice(4)) {
+      expect(outcome).toMatchObject({ kind: "error", error: { code: "OUTCOME_UNKNOWN" } });
+    }
+    expect(await waiting.outcome).toEqual(large);
+  });
+
   it("refuses new keys above its entries, whoever holds them", async () => {
     const table = new OutcomeTable(createTestClock());
     for (let i = 0; i < limits.outcomes; i++) {
