@@ -128,6 +128,7 @@ describe("over REST", () => {
     const delegate = await hub.operators.issueToken({ name: "delegate", parent: root.id });
     const asDelegate = rest(hub, delegate.token);
     expect(await asDelegate("POST", "", { name: "eve", scope: "ReadOnly" })).toMatchObject({ status: 403 });
+    expect(await asDelegate("POST", "", { name: "eve", parent: root.id })).toMatchObject({ status: 403 });
     const child = await asDelegate<IssuedToken>("POST", "", { name: "x", parent: "current" });
     await hub.operators.revokeToken(delegate.id);
     expect((await rest(hub, child.body.token)("GET")).status).toBe(401);

@@ -8,7 +8,7 @@ import { valid } from "../valid.js";
 
 /** What the bearer of a token may do with tokens. `current` stands for its own. */
 export interface AgentTokens {
-  /** @throws {HubError} SCOPE_MISSING for a token without a parent, unless `bearer` is an Admin without one itself. */
+  /** @throws {HubError} SCOPE_MISSING for a token that is not below the bearer's, unless that is an Admin's without a parent. */
   issue(bearer: Operator, body: unknown): Promise<IssuedToken>;
   list(bearer: Operator): readonly TokenInfo[];
   /** @throws {HubError} AGENT_TOKEN_UNKNOWN. */
@@ -35,15 +35,13 @@ export function createAgentTokens(tokens: OperatorTokens): AgentTokens {
   return {
     issue(bearer, body) {
       const request: TokenRequest = valid(tokenRequest, body);
-      if (request.parent !== undefined) return tokens.issue({ ...request, parent: own(bearer, request.parent) });
       const isDelegated = bearer.token !== undefined && tokens.get(bearer.token).parent !== undefined;
-      if (bearer.scope === "Admin" && !isDelegated) return tokens.issue(request);
-      throw new HubError({
-        code: "SCOPE_MISSING",
-        message: "Only an Admin whose token has no parent makes tokens without one.",
-        hint: 'Make a narrower one of your own: name the parent "current".',
-        details: { scope: "Admin" },
-      });
+      const parent = request.parent === undefined ? undefined : own(bearer, request.parent);
+      // What a token that will end has made must end with it.
+      if (isDelegated && (parent === undefined || !tokens.isUnder(parent, bearer.token!))) throw mayNot();
+      if (parent !== undefined) return tokens.issue({ ...request, parent });
+      if (bearer.scope === "Admin") return tokens.issue(request);
+      throw mayNot();
     },
     list: (bearer) => {
       if (bearer.scope === "Admin") return tokens.list();
@@ -52,4 +50,13 @@ export function createAgentTokens(tokens: OperatorTokens): AgentTokens {
     show: (bearer, id) => tokens.get(own(bearer, id)),
     revoke: (bearer, id) => tokens.revoke(own(bearer, id)),
   };
+}
+
+function mayNot(): HubError {
+  return new HubError({
+    code: "SCOPE_MISSING",
+    message: "Only an Admin whose token has no parent makes tokens that are not below its own.",
+    hint: 'Make a narrower one of your own: name the parent "current".',
+    details: { scope: "Admin" },
+  });
 }
