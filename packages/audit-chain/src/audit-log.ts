@@ -30,6 +30,12 @@ export interface ReadOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Options of {@link AuditLog.append}. */
+export interface AppendOptions {
+  /** Leaves it to the next record that is not, or to 100 ms, to make this one durable. Default false. */
+  readonly lazily?: boolean;
+}
+
 /** One record as it was appended. */
 export interface AuditRecord {
   readonly seq: number;
@@ -46,7 +52,7 @@ export interface AuditLog extends AsyncDisposable {
    * AUDIT_FULL, AUDIT_READ_ONLY or AUDIT_FAILED when it could not be stored, and then for every append until one
    * succeeds (tried again at most once a second); AUDIT_TAMPERED when the stored log is not what was written.
    */
-  append(record: Uint8Array): Promise<AuditHead>;
+  append(record: Uint8Array, options?: AppendOptions): Promise<AuditHead>;
   /** The newest durable record. */
   head(): AuditHead;
   /** What a crash had left at the end of the log when it was opened: that many bytes were cut off. */

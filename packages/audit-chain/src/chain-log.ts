@@ -3,8 +3,8 @@
  * only when its record would survive a power cut; after a failure nothing is appended until the end of the log has been
  * checked and cleaned.
  */
-import { type Clock, canonicalJson, concatBytes, equalBytes, systemClock } from "@fed/core";
-import type { AuditLog, AuditLogOptions, AuditRecord, ReadOptions } from "./audit-log.js";
+import { type Clock, canonicalJson, concatBytes, equalBytes, systemClock, type Timer } from "@fed/core";
+import type { AppendOptions, AuditLog, AuditLogOptions, AuditRecord, ReadOptions } from "./audit-log.js";
 import { AuditError, fromStore, tampered, toAuditError } from "./errors.js";
 import { type Chain, encodeRecord, maxRecordBytes, recordHeaderBytes, tagBytes } from "./record.js";
 import { type AuditHead, maxWriteBytes, type ScanEnd, scan, scanSegment } from "./scan.js";
@@ -21,6 +21,7 @@ import {
 /** Most bytes that may wait for the disk. */
 const maxQueuedBytes = 8 * 1024 * 1024;
 const retryAfterMs = 1000;
+const lazyMs = 100;
 
 /** The end of what is durable. */
 type Durable = Omit<ScanEnd, "tornBytes">;
@@ -47,6 +48,8 @@ export class ChainLog implements AuditLog {
   #queue: Waiting[] = [];
   #queuedBytes = 0;
   #flushing: Promise<void> | undefined;
+  /** When records that nobody waits for are written at the latest. */
+  #late: Timer | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: AuditLogOptions, chain: Chain, lock: AsyncDisposable, end: ScanEnd) {
@@ -70,14 +73,22 @@ export class ChainLog implements AuditLog {
     return copyOf(this.#durable.head);
   }
 
-  append(record: Uint8Array): Promise<AuditHead> {
+  append(record: Uint8Array, { lazily = false }: AppendOptions = {}): Promise<AuditHead> {
     return new Promise((resolve, reject) => {
       const refusal = this.#refusal(record);
       if (refusal) return reject(refusal);
       this.#queue.push({ bytes: record.slice(), resolve, reject });
       this.#queuedBytes += storedBytes({ bytes: record });
-      this.#flushing ??= this.#flush();
+      if (!lazily) this.#wanted();
+      else this.#late ??= this.#clock.setTimer(lazyMs, () => this.#wanted());
     });
+  }
+
+  /** Somebody waits for what is queued. */
+  #wanted(): void {
+    this.#late?.cancel();
+    this.#late = undefined;
+    this.#flushing ??= this.#flush();
   }
 
   #refusal(record: Uint8Array): AuditError | undefined {
@@ -216,6 +227,7 @@ export class ChainLog implements AuditLog {
 
   close(): Promise<void> {
     this.#closing ??= (async () => {
+      if (this.#queue.length > 0) this.#wanted();
       await this.#flushing;
       await this.#lock[Symbol.asyncDispose]();
     })();

@@ -1,4 +1,11 @@
-export { type AuditLog, type AuditLogOptions, type AuditRecord, openAuditLog, type ReadOptions } from "./audit-log.js";
+export {
+  type AppendOptions,
+  type AuditLog,
+  type AuditLogOptions,
+  type AuditRecord,
+  openAuditLog,
+  type ReadOptions,
+} from "./audit-log.js";
 export { AuditError, type AuditErrorCode, type AuditPlace } from "./errors.js";
 export { maxRecordBytes } from "./record.js";
 export type { AuditHead } from "./scan.js";

@@ -45,6 +45,28 @@ describe("openAuditLog", () => {
     );
   });
 
+  it("leaves a record that is appended lazily to the next one, to 100 ms, or to the end", async () => {
+    const store = createMemorySegmentStore();
+    const clock = createTestClock();
+    const log = await openAuditLog({ store, key, clock });
+    const [first, second, third, fourth] = sampleRecords(4);
+    const lazy = log.append(first!, { lazily: true });
+    expect(log.head().seq).toBe(0);
+    expect((await log.append(second!)).seq).toBe(2);
+    expect((await lazy).seq).toBe(1);
+
+    const late = log.append(third!, { lazily: true });
+    await clock.advance(99);
+    expect(log.head().seq).toBe(2);
+    await clock.advance(1);
+    expect((await late).seq).toBe(3);
+
+    const last = log.append(fourth!, { lazily: true });
+    await log.close();
+    expect((await last).seq).toBe(4);
+    expect((await verifyAuditLog({ store, key })).records).toBe(4);
+  });
+
   it("begins a new segment at the size given, and keeps segments within it", async () => {
     const store = await writeLog(sampleRecords(10), 200);
     expect([...store.segments.keys()]).toEqual([1, 3, 5, 7, 9].map((n) => `${String(n).padStart(20, "0")}.seg`));

@@ -1,5 +1,6 @@
 /** The hub's audit log: JSON records in an HMAC chain, with the newest acknowledged head kept beside it in the store. */
 import {
+  type AppendOptions,
   type AuditHead,
   type AuditLog,
   openAuditLog,
@@ -78,8 +79,8 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
   /** Settled when everything appended so far is durable, or is known not to be. */
   let appended: Promise<unknown> = Promise.resolve();
 
-  async function append(record: object): Promise<void> {
-    const done = log.append(encodeUtf8(JSON.stringify(record)));
+  async function append(record: object, options?: AppendOptions): Promise<void> {
+    const done = log.append(encodeUtf8(JSON.stringify(record)), options);
     appended = done.catch(onError);
     await done;
   }

@@ -263,15 +263,18 @@ export class Execution {
     const outcome = error ? (controller.signal.aborted ? "cancelled" : "error") : outcomeOf(result);
     // Behind its decision, in order; the answer does not wait for the disk, see docs/decisions/0006.
     this.#ports.audit
-      .append({
-        type: "call.outcome",
-        atMs: this.#nowMs(),
-        callId,
-        app,
-        outcome,
-        ...(error ? { code: error.code } : {}),
-        durationMs: Math.round(this.#ports.clock.monotonicMs() - startedMs),
-      })
+      .append(
+        {
+          type: "call.outcome",
+          atMs: this.#nowMs(),
+          callId,
+          app,
+          outcome,
+          ...(error ? { code: error.code } : {}),
+          durationMs: Math.round(this.#ports.clock.monotonicMs() - startedMs),
+        },
+        { lazily: true },
+      )
       .catch(() => {});
     if (error) {
       claim?.settle({ kind: "error", error });

@@ -122,9 +122,10 @@ export type ConsentGiven = "once" | "session";
 export interface AuditSink {
   /**
    * Takes records in the order of the calls; durable once resolved. A call does not begin before its decision is, and a
-   * rejection refuses it. Nobody waits for an outcome: what becomes of a rejection then is the sink's matter.
+   * rejection refuses it. Nobody waits for an outcome, which comes `lazily`: it may share the next record's way to the
+   * disk, and what becomes of a rejection is the sink's matter.
    */
-  append(record: AuditRecord): Promise<void>;
+  append(record: AuditRecord, options?: { readonly lazily?: boolean }): Promise<void>;
 }
 
 /** An idempotency key that was used. */

@@ -110,10 +110,11 @@ export class CallWatch {
   /** `audit`, with an eye on what is refused and how long writing takes. */
   watchAudit<T extends AuditSink>(audit: T): T {
     const { clock } = this.#options;
-    const append: AuditSink["append"] = async (record) => {
+    const append: AuditSink["append"] = async (record, options) => {
       if (record.type === "call.decision" && record.decision === "deny") this.events.deny(record);
       const startedMs = clock.monotonicMs();
-      await audit.append(record);
+      await audit.append(record, options);
+      if (options?.lazily) return;
       this.auditSeconds.observe((clock.monotonicMs() - startedMs) / 1000);
     };
     return overriding(audit, { append } as Partial<T>);
