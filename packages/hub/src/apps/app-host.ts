@@ -214,7 +214,7 @@ export function createAppHost(options: AppHostOptions): AppHost {
         return inputs.close(about, await send());
       } catch (cause) {
         // The definition has changed unnoticed, and the app refused before it did anything.
-        if (!isHeaderMismatch(cause)) throw cause;
+        if (!("url" in app.config) || app.revision !== modernRevision || !isHeaderMismatch(cause)) throw cause;
         await learnTools(app, await app.connection(context.signal));
         return inputs.close(about, await send());
       }
@@ -300,7 +300,7 @@ function paramsOf({ method, params = {} }: AppRequest): Record<string, unknown> 
   throw new HubError({ code: "REQUEST_INVALID", message: "The request's params are not an object." });
 }
 
-/** Whether an app of the later revision refused a request for what its headers say. */
+/** Whether an app refused a request for what its headers say; from one that knows no such headers it means something else. */
 function isHeaderMismatch(cause: unknown): boolean {
   const rpc = isFedError(cause) && detailsOf(cause)?.rpc;
   return isObject(rpc) && rpc.code === rpcCodes.headerMismatch;

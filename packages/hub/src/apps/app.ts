@@ -95,6 +95,11 @@ export class App {
     return this.#error ? "failed" : "idle";
   }
 
+  /** The revision of MCP that is spoken with it, while it runs. */
+  get revision(): string | undefined {
+    return this.#running?.connection.revision;
+  }
+
   /** Why it is not ready. */
   get error(): FedError | undefined {
     return this.status === "failed" ? this.#error : undefined;

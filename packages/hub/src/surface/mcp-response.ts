@@ -3,6 +3,7 @@
  * begins with the first thing said before it.
  */
 import type { ServerResponse } from "node:http";
+import { RouterError } from "@fed/router";
 import type { RequestId, RpcFailure } from "../mcp/json-rpc.js";
 import type { Holding } from "../operators/memory-shares.js";
 import { keepAlive, letGo } from "./keep-alive.js";
@@ -93,9 +94,9 @@ export class McpResponse {
       this.end();
       return;
     }
-    this.#stop();
     // As a string it goes out with the headers, in one write.
-    const body = JSON.stringify(message);
+    const body = textOf(message);
+    this.#stop();
     this.#response
       .writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(body) })
       .end(body);
@@ -103,7 +104,7 @@ export class McpResponse {
   }
 
   #event(message: object): void {
-    this.#write(`event: message\ndata: ${JSON.stringify(message)}\n\n`);
+    this.#write(`event: message\ndata: ${textOf(message)}\n\n`);
   }
 
   #write(text: string): void {
@@ -137,5 +138,14 @@ export class McpResponse {
   #stop(): void {
     this.#ended = true;
     letGo(this);
+  }
+}
+
+/** @throws {RouterError} APP_FAILED for what is nested deeper than it can be written; nothing of it is sent then. */
+function textOf(message: object): string {
+  try {
+    return JSON.stringify(message);
+  } catch (cause) {
+    throw new RouterError({ code: "APP_FAILED", message: "The app's answer has no JSON form.", cause });
   }
 }
