@@ -34,7 +34,7 @@ export {
   readErrorReport,
   reportError,
 } from "./peer-error.js";
-export type { OpenOptions, Priority, Session, SessionHandler, Stream } from "./session.js";
+export type { OpenOptions, Priority, Session, SessionHandler, SessionPath, Stream } from "./session.js";
 export {
   checkStoreKey,
   checkStorePrefix,

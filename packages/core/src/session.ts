@@ -17,7 +17,7 @@ export interface OpenOptions {
 
 /** One call or channel. Both directions carry whole messages, in order, each with its own credit. */
 export interface Stream {
-  /** Odd when the connection's initiator opened it, even otherwise. */
+  /** Odd when the session's initiator opened it, even otherwise. */
   readonly id: number;
   /** What the opener sent with OPEN, at most 64 KiB; says what the stream is for. */
   readonly header: Uint8Array;
@@ -40,13 +40,39 @@ export interface Stream {
   readonly closed: Promise<FedError | undefined>;
 }
 
-/** A live conversation. */
-export interface Session extends AsyncDisposable {
-  /** Who is at the other end. */
-  readonly peer: PeerIdentity;
-  /** The transport it runs over now. */
+/** One connection under a session. */
+export interface SessionPath {
+  /** The connection's id. */
+  readonly id: string;
   readonly transport: string;
+  /** `initiator` when this side dialled the connection. */
   readonly role: "initiator" | "responder";
+  /**
+   * Round trip over this connection alone, in milliseconds, with `bytes` there and back (default 8, at most 16 374).
+   * @throws {FedError} CLOSED when the path ends first, ABORTED.
+   */
+  ping(options?: { readonly bytes?: number; readonly signal?: AbortSignal }): Promise<number>;
+  /** Ends this connection alone: the session goes on over the others, or waits for one. Idempotent. */
+  close(error?: FedError): void;
+  /** Resolves when the connection is over; undefined for a clean close. Never rejects. */
+  readonly closed: Promise<FedError | undefined>;
+}
+
+/** A live conversation. It may outlive the connections it runs over. */
+export interface Session extends AsyncDisposable {
+  /** Who is at the other end, as the newest connection proved. */
+  readonly peer: PeerIdentity;
+  /** The transport it sends over now, or did last. */
+  readonly transport: string;
+  /** Opposite on the two sides; says nothing about who dialled. */
+  readonly role: "initiator" | "responder";
+  /** The connections it has now, oldest first; empty while it waits for one. */
+  readonly paths: readonly SessionPath[];
+  /**
+   * Sends over these paths from now on, the first being preferred. Over several, each carries everything and the other
+   * side takes it once. Paths that are over are left out; without one that is not, the oldest is taken.
+   */
+  use(...paths: readonly SessionPath[]): void;
   /** The peer's boot nonce, base64url of 16 bytes: new after each restart; hop proofs name it as `epoch`. */
   readonly peerEpoch: string;
   /** Largest message a stream may carry, bytes. */
@@ -57,11 +83,11 @@ export interface Session extends AsyncDisposable {
    * @throws {FedError} CLOSED, GOING_AWAY, TOO_MANY_STREAMS, MESSAGE_TOO_LARGE for the header, ABORTED.
    */
   open(header: Uint8Array, options?: OpenOptions): Stream;
-  /** Round trip in milliseconds. */
+  /** Round trip in milliseconds over the preferred path. @throws {FedError} NO_PATH while there is none. */
   ping(options?: { readonly signal?: AbortSignal }): Promise<number>;
   /** Tells the peer that no new stream will be taken; running ones finish. */
   goAway(error: FedError): void;
-  /** Ends the session and its connection; every stream fails with `error` (default CLOSED). Idempotent. */
+  /** Ends the session and its connections; every stream fails with `error` (default CLOSED). Idempotent. */
   close(error?: FedError): void;
   /** Resolves when the session is over; undefined for a clean close. Never rejects. */
   readonly closed: Promise<FedError | undefined>;

@@ -7,6 +7,8 @@ export type LinkState = "probing" | "confirmed" | "suspect" | "retired";
 /** What a {@link Link} is made from. */
 export interface LinkInit {
   readonly session: Session;
+  /** Whether this hub dialled the connection. */
+  readonly dialled: boolean;
   /** The transport's. Lower is better. */
   readonly preference: number;
   readonly selfId: HubId;
@@ -46,7 +48,7 @@ export class Link {
     this.peer = init.session.peer;
     this.transport = init.session.transport;
     this.preference = init.preference;
-    this.initiator = init.session.role === "initiator" ? init.selfId : init.session.peer.hubId;
+    this.initiator = init.dialled ? init.selfId : init.session.peer.hubId;
     this.sinceMs = init.nowMs;
     this.#onActive = init.onActive;
   }

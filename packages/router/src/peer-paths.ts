@@ -225,6 +225,7 @@ export class PeerPaths {
     }
     const link = new Link({
       session,
+      dialled: connection.role === "initiator",
       preference: this.#transports.get(connection.transport)?.preference ?? Number.MAX_SAFE_INTEGER,
       selfId,
       nowMs: clock.nowMs(),

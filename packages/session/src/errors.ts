@@ -12,10 +12,15 @@ export type SessionErrorCode =
   | "FRAME_UNKNOWN"
   | "GOING_AWAY"
   | "HANDSHAKE_TIMEOUT"
+  | "HUB_DUPLICATE"
+  | "HUB_RESTARTED"
   | "INVALID_OPTION"
   | "MESSAGE_TOO_LARGE"
   | "NOT_AUTHENTICATED"
+  | "NO_PATH"
   | "PROTOCOL_ERROR"
+  | "SESSION_EXPIRED"
+  | "TOO_MANY_PEERS"
   | "TOO_MANY_STREAMS"
   | "UNRESPONSIVE";
 
@@ -41,6 +46,39 @@ export function asSessionEnd(cause: unknown): FedError {
 
 export function closedError(cause: FedError | undefined): SessionError {
   return new SessionError({ code: "CLOSED", message: "The session is over.", cause });
+}
+
+export function noPathError(): SessionError {
+  return new SessionError({
+    code: "NO_PATH",
+    message: "The session has no connection now and waits for one.",
+    retryable: true,
+  });
+}
+
+export function sessionExpiredError(cause: FedError | undefined): SessionError {
+  return new SessionError({
+    code: "SESSION_EXPIRED",
+    message: "The session could not go on: no connection came in time, or the other side has given it up.",
+    hint: "What was under way may or may not have arrived.",
+    cause,
+  });
+}
+
+export function hubRestartedError(): SessionError {
+  return new SessionError({
+    code: "HUB_RESTARTED",
+    message: "The other hub has started anew and knows nothing of this session.",
+    hint: "What was under way may or may not have arrived.",
+  });
+}
+
+export function hubDuplicateError(): SessionError {
+  return new SessionError({
+    code: "HUB_DUPLICATE",
+    message: "Another process with the same hub id has connected since.",
+    hint: "One hub runs from one state directory: stop the copy, or let it join anew.",
+  });
 }
 
 export function goingAwayError(cause: FedError | undefined): SessionError {

@@ -10,21 +10,21 @@ export const FRAME_CREDIT = 3;
 export const FRAME_CLOSE = 4;
 export const FRAME_RESET = 5;
 export const FRAME_STOP = 6;
-export const FRAME_PING = 7;
-export const FRAME_PONG = 8;
-export const FRAME_GOAWAY = 9;
+export const FRAME_GOAWAY = 7;
+export const FRAME_PING = 8;
+export const FRAME_PONG = 9;
 export const FRAME_ACK = 10;
 export const FRAME_RESUME = 11;
+export const FRAME_FROM = 12;
+export const FRAME_END = 13;
 
-/** Types up to this one are counted and acknowledged; the others are not. */
-export const LAST_SEQUENCED_TYPE = FRAME_STOP;
+/** Types up to this one belong to the session: they are counted, acknowledged and sent again. The others to a connection. */
+export const LAST_SEQUENCED_TYPE = FRAME_GOAWAY;
 
 /** DATA: the body ends a message. */
 export const FLAG_END_MESSAGE = 1;
 /** DATA: it is also the last of this direction. Only with {@link FLAG_END_MESSAGE}. */
 export const FLAG_END_STREAM = 2;
-/** GOAWAY: the session ends now, running streams included. */
-export const FLAG_CLOSE_SESSION = 1;
 
 /** Bytes of a frame header. */
 export const HEADER_BYTES = 10;
@@ -32,10 +32,10 @@ export const HEADER_BYTES = 10;
 export const MAX_CHUNK_BYTES = 16 * 1024 - HEADER_BYTES;
 /** Largest OPEN body. */
 export const MAX_OPEN_BYTES = 64 * 1024;
-/** Largest reason in RESET, STOP and GOAWAY. */
+/** Largest reason in RESET, STOP, GOAWAY and END. */
 export const MAX_REASON_BYTES = 2 * 1024;
 /** Bytes of a RESUME body. */
-export const RESUME_BYTES = 56;
+export const RESUME_BYTES = 60;
 
 /** Smallest and largest body, allowed flags, and whether the frame names a stream (undefined: either), by type. */
 const shapes: readonly (readonly [min: number, max: number, flags: number, onStream: boolean | undefined])[] = [
@@ -46,11 +46,13 @@ const shapes: readonly (readonly [min: number, max: number, flags: number, onStr
   [0, 0, 0, true],
   [2, MAX_REASON_BYTES, 0, true],
   [2, MAX_REASON_BYTES, 0, true],
-  [8, 8, 0, false],
-  [8, 8, 0, false],
-  [6, 4 + MAX_REASON_BYTES, FLAG_CLOSE_SESSION, false],
+  [6, 4 + MAX_REASON_BYTES, 0, false],
+  [8, MAX_CHUNK_BYTES, 0, false],
+  [8, MAX_CHUNK_BYTES, 0, false],
   [8, 8, 0, false],
   [RESUME_BYTES, RESUME_BYTES, 0, false],
+  [8, 8, 0, false],
+  [0, MAX_REASON_BYTES, 0, false],
 ];
 
 /**
@@ -112,6 +114,11 @@ export class FrameReader {
     return readU32(this.#message, this.start + offset);
   }
 
+  /** The unsigned 64-bit number at `offset` of the current body. @throws {SessionError} FRAME_MALFORMED above 2^53-1. */
+  u64(offset: number): number {
+    return readU64(this.#message, this.start + offset);
+  }
+
   /**
    * Moves to the next frame; false when the message is used up.
    * @throws {SessionError} FRAME_TRUNCATED when the message ends inside a frame; FRAME_UNKNOWN for a type not in the
@@ -153,6 +160,13 @@ export class FrameReader {
     if (type === FRAME_CREDIT && this.u32(0) === 0) throw malformed(type, "grants nothing");
     return true;
   }
+}
+
+/** A frame on no stream whose body is one u64. */
+export function encodeCountFrame(type: number, count: number): Uint8Array {
+  const frame = new Uint8Array(HEADER_BYTES + 8);
+  writeU64(frame, encodeFrameHeader(frame, 0, type, 0, 0, 8), count);
+  return frame;
 }
 
 /** Reads a big-endian unsigned 32-bit number. */

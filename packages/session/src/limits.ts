@@ -21,9 +21,13 @@ export interface SessionLimits {
   readonly abusePerSecond: number;
   /** Own frames that may wait for the transport outside of streams. Default 4096. */
   readonly maxQueuedFrames: number;
+  /** Bytes sent and not acknowledged above which nothing new is sent. Default 4 MiB. */
+  readonly maxResendBytes: number;
+  /** The same in transport messages. Default 1024. */
+  readonly maxResendMessages: number;
   /** Silence after which a ping is sent. Default 15 000 ms. */
   readonly idlePingMs: number;
-  /** Further silent periods of `idlePingMs` after which the peer counts as dead. Default 2. */
+  /** Further silent periods of `idlePingMs` after which the connection counts as dead. Default 2. */
   readonly missedPings: number;
 }
 
@@ -38,6 +42,8 @@ export const defaultSessionLimits: SessionLimits = {
   abuseBurst: 2048,
   abusePerSecond: 256,
   maxQueuedFrames: 4096,
+  maxResendBytes: 4 * 1024 * 1024,
+  maxResendMessages: 1024,
   idlePingMs: 15_000,
   missedPings: 2,
 };

@@ -1,34 +1,43 @@
-/** Round trips and dead peers: docs/spec/session.md §8. At most one ping is in flight; callers share it. */
+/** Round trips and dead paths: docs/spec/session.md §8. At most one ping is in flight; callers share it where they can. */
 import { abortedError, type Clock, type FedError, type Timer } from "@fed/core";
-import { FRAME_PING, readU64, writeU64 } from "./frame.js";
+import { readU64, writeU64 } from "./frame.js";
 import type { SessionLimits } from "./limits.js";
-import type { Outbox } from "./outbox.js";
+
+/** Smallest body of a PING: its number. */
+export const MIN_PING_BYTES = 8;
 
 interface PingWaiter {
+  readonly bytes: number;
   readonly resolve: (rttMs: number) => void;
   readonly reject: (error: FedError) => void;
 }
 
-/** Pings the peer on request and in silence. */
+/** What pinging needs. */
+export interface LivenessEvents {
+  /** Sends a PING with this body. */
+  send(body: Uint8Array): void;
+  /** The other end has been silent for `missedPings` periods after a ping. */
+  dead(): void;
+}
+
+/** Pings over one connection, on request and in silence. */
 export class Liveness {
-  readonly #outbox: Outbox;
   readonly #clock: Clock;
   readonly #limits: SessionLimits;
-  readonly #dead: () => void;
+  readonly #events: LivenessEvents;
   readonly #waiters = new Set<PingWaiter>();
   #timer: Timer;
-  #inFlight = false;
+  /** Bytes of the ping in flight; 0 for none. */
+  #inFlight = 0;
   #pingId = 0;
   #sentAtMs = 0;
   #heard = false;
   #missed = 0;
 
-  /** `dead` is told when the peer has been silent for `missedPings` periods after a ping. */
-  constructor(outbox: Outbox, clock: Clock, limits: SessionLimits, dead: () => void) {
-    this.#outbox = outbox;
+  constructor(clock: Clock, limits: SessionLimits, events: LivenessEvents) {
     this.#clock = clock;
     this.#limits = limits;
-    this.#dead = dead;
+    this.#events = events;
     this.#timer = this.#arm();
   }
 
@@ -37,11 +46,12 @@ export class Liveness {
     this.#heard = true;
   }
 
-  /** The round trip of the ping in flight, or of a new one. */
-  ping(signal: AbortSignal | undefined): Promise<number> {
+  /** The round trip of `bytes` bytes: that of the ping in flight if it carries as many, or of a new one after it. */
+  ping(bytes: number, signal: AbortSignal | undefined): Promise<number> {
     if (signal?.aborted) return Promise.reject(abortedError(signal));
     return new Promise((resolve, reject) => {
       const waiter: PingWaiter = {
+        bytes,
         resolve: (rttMs) => {
           signal?.removeEventListener("abort", abort);
           resolve(rttMs);
@@ -57,19 +67,28 @@ export class Liveness {
       };
       signal?.addEventListener("abort", abort, { once: true });
       this.#waiters.add(waiter);
-      if (!this.#inFlight) this.#send();
+      if (this.#inFlight === 0) this.#send(bytes);
     });
   }
 
   /** The body of a PONG; returns whether it answers the ping in flight. */
   pong(body: Uint8Array): boolean {
-    if (!this.#inFlight || readU64(body, 0) !== this.#pingId) return false;
-    this.#inFlight = false;
+    if (body.length !== this.#inFlight || readU64(body, 0) !== this.#pingId) return false;
+    const answered = this.#inFlight;
+    this.#inFlight = 0;
     this.#heard = false;
     this.#missed = 0;
     const rttMs = this.#clock.monotonicMs() - this.#sentAtMs;
-    for (const waiter of this.#waiters) waiter.resolve(rttMs);
-    this.#waiters.clear();
+    let larger = 0;
+    for (const waiter of this.#waiters) {
+      if (waiter.bytes > answered) {
+        larger = Math.max(larger, waiter.bytes);
+        continue;
+      }
+      this.#waiters.delete(waiter);
+      waiter.resolve(rttMs);
+    }
+    if (larger > 0) this.#send(larger);
     return true;
   }
 
@@ -89,18 +108,18 @@ export class Liveness {
     if (this.#heard) {
       this.#heard = false;
       this.#missed = 0;
-    } else if (!this.#inFlight) {
-      this.#send();
+    } else if (this.#inFlight === 0) {
+      this.#send(MIN_PING_BYTES);
     } else if (++this.#missed >= this.#limits.missedPings) {
-      this.#dead();
+      this.#events.dead();
     }
   }
 
-  #send(): void {
-    this.#inFlight = true;
+  #send(bytes: number): void {
+    this.#inFlight = bytes;
     this.#sentAtMs = this.#clock.monotonicMs();
-    const body = new Uint8Array(8);
+    const body = new Uint8Array(bytes);
     writeU64(body, 0, ++this.#pingId);
-    this.#outbox.send(FRAME_PING, 0, 0, body);
+    this.#events.send(body);
   }
 }

@@ -1,14 +1,16 @@
 /**
- * What leaves a session, and in which order: docs/spec/session.md §6.
+ * What leaves a session, and in which order: docs/spec/session.md §6. It knows no connections: the session's paths take
+ * one transport message after the other from it.
  *
- * Frames of one turn share a transport message. While the transport takes more, a frame is written straight into that
- * message; otherwise frames of the session wait in one lane and streams with something to send in a ring per class.
- * The lane goes first, then the highest class; inside a class each stream writes one frame in turn.
+ * Frames of one turn share a message. While a path takes more, a frame is written straight into that message; otherwise
+ * frames of the session wait in one lane and streams with something to send in a ring per class. The lane goes first,
+ * then the highest class; inside a class each stream writes one frame in turn.
  */
-import { type Connection, type FedError, toFedError } from "@fed/core";
+import type { FedError } from "@fed/core";
 import { floodError } from "./errors.js";
 import { Fifo } from "./fifo.js";
-import { encodeFrameHeader, HEADER_BYTES, LAST_SEQUENCED_TYPE, MAX_OPEN_BYTES } from "./frame.js";
+import { encodeFrameHeader, HEADER_BYTES, MAX_OPEN_BYTES } from "./frame.js";
+import type { Batch, ResendBuffer } from "./resend-buffer.js";
 
 /** Something with frames of its own: the sending half of a stream. */
 export interface FrameSource {
@@ -36,17 +38,21 @@ export const MAX_BATCH_BYTES = HEADER_BYTES + MAX_OPEN_BYTES;
 const MIN_ROOM_BYTES = 1024;
 const empty = new Uint8Array(0);
 
+/** What an outbox tells. */
+export interface OutboxEvents {
+  /** Something waits that may go; called once at the end of a turn. */
+  ready(): void;
+  /** The lane overflows. */
+  fail(error: FedError): void;
+}
+
 /** The sending side of a session. */
 export class Outbox {
-  /** Largest transport message here, bytes. */
-  readonly maxBatchBytes: number;
-  /** Sequenced frames handed to the transport or about to be. */
+  /** Frames written. */
   sequence = 0;
-  /** Transport messages sent. */
-  messages = 0;
-  readonly #connection: Connection;
+  readonly #resend: ResendBuffer;
   readonly #maxQueuedFrames: number;
-  readonly #fail: (error: FedError) => void;
+  readonly #events: OutboxEvents;
   readonly #lane = new Fifo<LaneFrame>();
   readonly #rings = [
     new Fifo<FrameSource>(),
@@ -54,24 +60,29 @@ export class Outbox {
     new Fifo<FrameSource>(),
     new Fifo<FrameSource>(),
   ] as const;
-  readonly #flush = () => this.flush();
+  readonly #tellReady = () => {
+    this.#scheduled = false;
+    this.#events.ready();
+  };
   #waiting = 0;
   #slab: Uint8Array = empty;
   #start = 0;
   #end = 0;
-  #blocked = false;
+  #blocked = true;
   #scheduled = false;
   #stopped = false;
 
-  /** `fail` is told once when the transport refuses a message or the lane overflows. */
-  constructor(connection: Connection, maxQueuedFrames: number, fail: (error: FedError) => void) {
-    this.#connection = connection;
+  constructor(resend: ResendBuffer, maxQueuedFrames: number, events: OutboxEvents) {
+    this.#resend = resend;
     this.#maxQueuedFrames = maxQueuedFrames;
-    this.#fail = fail;
-    this.maxBatchBytes = Math.min(connection.maxMessageBytes, MAX_BATCH_BYTES);
+    this.#events = events;
   }
 
-  /** Whether the transport has asked to wait. */
+  /** Whether no path takes a message now. Set by the session's paths. */
+  set blocked(blocked: boolean) {
+    this.#blocked = blocked;
+  }
+
   get blocked(): boolean {
     return this.#blocked;
   }
@@ -84,7 +95,7 @@ export class Outbox {
       return;
     }
     if (this.#lane.size >= this.#maxQueuedFrames) {
-      this.#fail(floodError("The peer asks for more answers than it reads."));
+      this.#events.fail(floodError("The peer asks for more answers than it reads."));
       return;
     }
     this.#lane.push({ type, flags, stream, body });
@@ -112,18 +123,26 @@ export class Outbox {
     const at = encodeFrameHeader(this.#slab, this.#end, type, flags, stream, length);
     if (length > 0) this.#slab.set(length === from.length ? from : from.subarray(offset, offset + length), at);
     this.#end += frameBytes;
-    if (type <= LAST_SEQUENCED_TYPE) this.sequence++;
+    this.sequence++;
     this.#schedule();
   }
 
-  /** Sends what may go now; runs by itself at the end of a turn. */
-  flush(): void {
-    this.#scheduled = false;
-    while (!this.#blocked && !this.#stopped) {
-      this.#fill();
-      if (this.#end === this.#start) return;
-      this.#sendBatch();
-    }
+  /** The next transport message, kept in the resend buffer; undefined when there is nothing to send. */
+  cut(): Batch | undefined {
+    this.#fill();
+    if (this.#end === this.#start) return undefined;
+    const bytes = this.#slab.subarray(this.#start, this.#end);
+    this.#start = this.#end;
+    const batch = { bytes, first: this.#resend.sequence, next: this.sequence };
+    this.#resend.push(batch);
+    return batch;
+  }
+
+  /** Everything has been acknowledged: an idle session need not keep its memory. */
+  rest(): void {
+    if (this.#end !== this.#start) return;
+    this.#slab = empty;
+    this.#start = this.#end = 0;
   }
 
   /** Drops everything that has not left. Nothing is sent afterwards. */
@@ -136,13 +155,13 @@ export class Outbox {
   }
 
   #fits(frameBytes: number): boolean {
-    return !this.#blocked && this.#end - this.#start + frameBytes <= this.maxBatchBytes;
+    return !this.#blocked && this.#end - this.#start + frameBytes <= MAX_BATCH_BYTES;
   }
 
   #schedule(): void {
     if (this.#scheduled || this.#blocked) return;
     this.#scheduled = true;
-    queueMicrotask(this.#flush);
+    queueMicrotask(this.#tellReady);
   }
 
   /** Fills the current transport message from the lane, then from the rings. */
@@ -153,7 +172,7 @@ export class Outbox {
       this.append(frame.type, frame.flags, frame.stream, frame.body, 0, frame.body.length);
     }
     while (this.#waiting > 0) {
-      const room = this.maxBatchBytes - (this.#end - this.#start);
+      const room = MAX_BATCH_BYTES - (this.#end - this.#start);
       if (room < MIN_ROOM_BYTES) return;
       const ring = this.#rings.find((candidate) => candidate.size > 0)!;
       const source = ring.shift()!;
@@ -167,33 +186,12 @@ export class Outbox {
     }
   }
 
-  #sendBatch(): void {
-    const batch = this.#slab.subarray(this.#start, this.#end);
-    this.#start = this.#end;
-    try {
-      this.messages++;
-      if (this.#connection.send(batch)) return;
-    } catch (cause) {
-      this.#fail(toFedError(cause));
-      return;
-    }
-    this.#blocked = true;
-    // A connection that ends first says so to its handler too, so the rejection carries no news.
-    this.#connection.drained().then(
-      () => {
-        this.#blocked = false;
-        this.flush();
-      },
-      () => undefined,
-    );
-  }
-
   /**
    * Messages are cut one after another from a slab that is never written twice: a transport may hold on to what it was
-   * given. The unfinished message moves along.
+   * given, and it may have to be sent again. The unfinished message moves along.
    */
   #moveToNewSlab(): void {
-    const slab = new Uint8Array(this.maxBatchBytes);
+    const slab = new Uint8Array(MAX_BATCH_BYTES);
     slab.set(this.#slab.subarray(this.#start, this.#end));
     this.#slab = slab;
     this.#end -= this.#start;

@@ -1,4 +1,4 @@
-/** A live session: what each frame does, docs/spec/session.md §4–§8. */
+/** A live session, above its paths: what each frame does, docs/spec/session.md §4–§8. */
 import {
   abortedError,
   type Clock,
@@ -10,6 +10,7 @@ import {
   type Priority,
   type Session,
   type SessionHandler,
+  type SessionPath,
   type Stream,
   throwIfAborted,
   toFedError,
@@ -24,27 +25,35 @@ import {
   floodError,
   goingAwayError,
   messageTooLargeError,
-  protocolError,
+  noPathError,
+  sessionExpiredError,
   tooManyStreamsError,
-  unresponsiveError,
 } from "./errors.js";
 import * as frame from "./frame.js";
 import type { SessionLimits } from "./limits.js";
-import { Liveness } from "./liveness.js";
 import { Outbox } from "./outbox.js";
+import { LivePath, type PathHost } from "./path.js";
+import { PathSet } from "./path-set.js";
 import { decodeReason, encodeReason } from "./reason.js";
+import { ResendBuffer } from "./resend-buffer.js";
 import type { Resume } from "./resume.js";
 import type { SendHalf } from "./send-half.js";
 import { SessionStream, type StreamHost } from "./stream.js";
+import { StreamTable } from "./stream-table.js";
 
 const ranks: Readonly<Record<Priority, number>> = { control: 0, call: 1, event: 2, bulk: 3 };
 /** A header may keep a transport message alive that is this much larger than twice itself. */
 const HEADER_SLACK_BYTES = 4096;
 
+const noReason = new Uint8Array(0);
+
 /** What a live session is made from. */
 export interface SessionInit {
-  readonly connection: Connection;
   readonly peer: PeerIdentity;
+  readonly role: "initiator" | "responder";
+  readonly generation: number;
+  /** How long it waits without a path; 0: not at all. */
+  readonly windowMs: number;
   readonly handler: SessionHandler;
   readonly clock: Clock;
   readonly limits: SessionLimits;
@@ -53,44 +62,39 @@ export interface SessionInit {
 }
 
 /** A session after both sides have said RESUME. */
-export class LiveSession implements Session, StreamHost {
-  readonly peer: PeerIdentity;
-  readonly transport: string;
+export class LiveSession implements Session, StreamHost, PathHost {
   readonly role: "initiator" | "responder";
+  /** Which one it is between these two boots. */
+  readonly generation: number;
   readonly peerEpoch: string;
   readonly maxMessageBytes: number;
   readonly maxReceiveBytes: number;
   readonly closed: Promise<FedError | undefined>;
   readonly outbox: Outbox;
+  readonly resend: ResendBuffer;
   readonly sendCredit: SendCredit;
   readonly assemblyBudget: AssemblyBudget;
   readonly #init: SessionInit;
   readonly #receiveCredit: ReceiveCredit;
-  readonly #reader = new frame.FrameReader();
   readonly #acknowledger: Acknowledger;
-  readonly #liveness: Liveness;
+  readonly #paths: PathSet;
   readonly #abuse: AbuseMeter;
-  readonly #streams = new Map<number, SessionStream>();
-  readonly #untouched = new Set<SessionStream>();
+  readonly #streams: StreamTable;
   readonly #resolveClosed: (error: FedError | undefined) => void;
+  #peer: PeerIdentity;
   #parked = new Set<SendHalf>();
-  #outgoing = 0;
-  #incoming = 0;
-  #nextId: number;
-  #lastPeerId: number;
   #goingAway = false;
   #peerGoingAway: FedError | undefined;
-  #pongAfterMessage = -1;
   #relieveBelow: number;
   #over = false;
   #error: FedError | undefined;
 
   constructor(init: SessionInit) {
-    const { connection, limits, resume } = init;
+    const { limits, resume, clock, windowMs } = init;
     this.#init = init;
-    this.peer = init.peer;
-    this.transport = connection.transport;
-    this.role = connection.role;
+    this.#peer = init.peer;
+    this.role = init.role;
+    this.generation = init.generation;
     this.peerEpoch = encodeBase64Url(resume.epoch);
     this.maxMessageBytes = Math.min(limits.maxMessageBytes, resume.limits.maxMessageBytes);
     this.maxReceiveBytes = limits.maxMessageBytes;
@@ -98,32 +102,79 @@ export class LiveSession implements Session, StreamHost {
     this.#receiveCredit = new ReceiveCredit(limits.sessionCreditBytes);
     this.#relieveBelow = limits.sessionCreditBytes / 2;
     this.assemblyBudget = new AssemblyBudget(limits.maxAssemblyBytes);
-    this.outbox = new Outbox(connection, limits.maxQueuedFrames, (error) => this.#end(error, false));
-    this.#acknowledger = new Acknowledger(this.outbox, init.clock);
-    this.#liveness = new Liveness(this.outbox, init.clock, limits, () => this.#end(unresponsiveError(), false));
-    this.#abuse = new AbuseMeter(init.clock, limits.abuseBurst, limits.abusePerSecond);
-    this.#nextId = this.role === "initiator" ? 1 : 2;
-    this.#lastPeerId = 0;
+    this.resend = new ResendBuffer(limits);
+    this.outbox = new Outbox(this.resend, limits.maxQueuedFrames, {
+      ready: () => this.#paths.pump(),
+      fail: (error) => this.#end(error, false),
+    });
+    this.#acknowledger = new Acknowledger(clock, () => this.#paths.acknowledge());
+    this.#paths = new PathSet({
+      outbox: this.outbox,
+      resend: this.resend,
+      clock,
+      windowMs,
+      expired: (error) => {
+        if (windowMs === 0) this.#end(error, false, closedError(error));
+        else this.#end(sessionExpiredError(error), false);
+      },
+    });
+    this.#abuse = new AbuseMeter(clock, limits.abuseBurst, limits.abusePerSecond);
+    this.#streams = new StreamTable(this.role);
     const { promise, resolve } = Promise.withResolvers<FedError | undefined>();
     this.closed = promise;
     this.#resolveClosed = resolve;
   }
 
+  get peer(): PeerIdentity {
+    return this.#peer;
+  }
+
+  get transport(): string {
+    return this.#paths.transport;
+  }
+
+  get paths(): readonly SessionPath[] {
+    return this.#paths.all;
+  }
+
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** Sequenced frames received, each once. */
+  get received(): number {
+    return this.#acknowledger.received;
+  }
+
+  use(...paths: readonly SessionPath[]): void {
+    this.#paths.use(paths);
+  }
+
+  /**
+   * Goes on over one more connection, whose peer the caller has found to be the one of this session.
+   * @throws {SessionError} PROTOCOL_ERROR when the peer claims to have received more than it was sent.
+   */
+  attach(connection: Connection, peer: PeerIdentity, received: number): LivePath {
+    if (this.resend.acknowledge(received)) this.#acknowledgedMore();
+    const path = new LivePath(this, connection, this.#init.clock, this.#init.limits);
+    this.#peer = peer;
+    this.#paths.add(path);
+    return path;
+  }
+
   open(header: Uint8Array, options: OpenOptions = {}): Stream {
     const { signal, priority = "call" } = options;
     if (this.#over) throw closedError(this.#error);
-    if (this.#peerGoingAway || this.#nextId > 0xffffffff) throw goingAwayError(this.#peerGoingAway);
+    if (this.#peerGoingAway || this.#streams.exhausted) throw goingAwayError(this.#peerGoingAway);
     throwIfAborted(signal);
-    const maxHeaderBytes = this.outbox.maxBatchBytes - frame.HEADER_BYTES;
-    if (header.length > maxHeaderBytes) {
-      throw messageTooLargeError(`A stream header of ${header.length} bytes; at most ${maxHeaderBytes} are sent.`);
+    if (header.length > frame.MAX_OPEN_BYTES) {
+      throw messageTooLargeError(
+        `A stream header of ${header.length} bytes; at most ${frame.MAX_OPEN_BYTES} are sent.`,
+      );
     }
-    if (this.#outgoing >= this.#init.resume.limits.maxStreams) throw tooManyStreamsError();
-    const id = this.#nextId;
-    this.#nextId += 2;
-    this.#outgoing++;
-    const stream = this.#add(id, header, ranks[priority], false);
-    this.outbox.send(frame.FRAME_OPEN, ranks[priority], id, header);
+    if (this.#streams.outgoing >= this.#init.resume.limits.maxStreams) throw tooManyStreamsError();
+    const stream = this.#add(this.#streams.takeId(), header, ranks[priority], false);
+    this.outbox.send(frame.FRAME_OPEN, ranks[priority], stream.id, header);
     if (signal) {
       const abort = () => stream.reset(abortedError(signal));
       signal.addEventListener("abort", abort, { once: true });
@@ -134,13 +185,17 @@ export class LiveSession implements Session, StreamHost {
 
   ping(options: { readonly signal?: AbortSignal } = {}): Promise<number> {
     if (this.#over) return Promise.reject(closedError(this.#error));
-    return this.#liveness.ping(options.signal);
+    return this.#paths.first?.ping(options) ?? Promise.reject(noPathError());
   }
 
   goAway(error: FedError): void {
     if (this.#goingAway || this.#over) return;
     this.#goingAway = true;
-    this.#sendGoAway(error, 0);
+    const reason = encodeReason(error);
+    const body = new Uint8Array(4 + reason.length);
+    frame.writeU32(body, 0, this.#streams.lastPeerId);
+    body.set(reason, 4);
+    this.outbox.send(frame.FRAME_GOAWAY, 0, 0, body);
   }
 
   close(error?: FedError): void {
@@ -151,25 +206,43 @@ export class LiveSession implements Session, StreamHost {
     this.close();
   }
 
-  /** Takes one transport message; the session ends when a frame in it breaks a rule. */
-  message(bytes: Uint8Array): void {
-    if (this.#over) return;
-    this.#liveness.heard();
-    const reader = this.#reader;
-    reader.load(bytes);
-    try {
-      while (!this.#over && reader.next()) {
-        if (reader.type <= frame.LAST_SEQUENCED_TYPE) this.#acknowledger.received(reader.end - reader.start);
-        this.#take(reader);
-      }
-    } catch (cause) {
-      this.#end(asSessionEnd(cause), true);
-    }
+  /** Ends it here with `error`; the peer is told another reason. */
+  replace(error: FedError, told: FedError): void {
+    this.#end(error, true, error, told);
   }
 
-  /** The connection is over. */
-  transportClosed(error: FedError | undefined): void {
+  take(reader: frame.FrameReader): void {
+    this.#acknowledger.count(reader.end - reader.start);
+    const { type, flags, stream } = reader;
+    if (type === frame.FRAME_DATA) this.#takeData(stream, flags, reader.body());
+    else if (type === frame.FRAME_OPEN) this.#takeOpen(stream, flags, reader.body());
+    else if (type === frame.FRAME_CREDIT) this.#takeCredit(stream, reader.u32(0));
+    else if (type === frame.FRAME_CLOSE) this.#takeClose(stream);
+    else if (type === frame.FRAME_RESET) this.#takeReset(stream, decodeReason(reader.body()));
+    else if (type === frame.FRAME_STOP) this.#takeStop(stream, decodeReason(reader.body()));
+    else this.#takeGoAway(reader.u32(0), decodeReason(reader.body().subarray(4)));
+  }
+
+  acknowledged(count: number): void {
+    if (this.resend.acknowledge(count)) this.#acknowledgedMore();
+    else this.charge();
+  }
+
+  endedByPeer(reason: Uint8Array): void {
+    const error = reason.length === 0 ? undefined : decodeReason(reason);
     this.#end(error, false, closedError(error));
+  }
+
+  breach(cause: unknown): void {
+    this.#end(asSessionEnd(cause), true);
+  }
+
+  pathReady(): void {
+    this.#paths.pump();
+  }
+
+  pathClosed(path: LivePath, error: FedError | undefined): void {
+    this.#paths.remove(path, error);
   }
 
   /** Bytes the peer may still send on the session. */
@@ -191,64 +264,43 @@ export class LiveSession implements Session, StreamHost {
   }
 
   touched(stream: SessionStream): void {
-    if (stream.incoming) this.#untouched.delete(stream);
+    this.#streams.touched(stream);
   }
 
   ended(stream: SessionStream, reset: FedError | undefined): void {
-    this.#streams.delete(stream.id);
-    this.#untouched.delete(stream);
+    this.#streams.remove(stream);
     this.#parked.delete(stream.sending);
-    if (stream.incoming) this.#incoming--;
-    else this.#outgoing--;
     if (reset) this.outbox.send(frame.FRAME_RESET, 0, stream.id, encodeReason(reset));
   }
 
-  #take(reader: frame.FrameReader): void {
-    const { type, flags, stream } = reader;
-    if (type === frame.FRAME_DATA) this.#takeData(stream, flags, reader.body());
-    else if (type === frame.FRAME_OPEN) this.#takeOpen(stream, flags, reader.body());
-    else if (type === frame.FRAME_CREDIT) this.#takeCredit(stream, reader.u32(0));
-    else if (type === frame.FRAME_CLOSE) this.#takeClose(stream);
-    else if (type === frame.FRAME_RESET) this.#takeReset(stream, decodeReason(reader.body()));
-    else if (type === frame.FRAME_STOP) this.#takeStop(stream, decodeReason(reader.body()));
-    else if (type === frame.FRAME_PING) this.#takePing(reader.body());
-    else if (type === frame.FRAME_PONG) this.#takePong(reader.body());
-    else if (type === frame.FRAME_GOAWAY)
-      this.#takeGoAway(flags, reader.u32(0), decodeReason(reader.body().subarray(4)));
-    else if (type === frame.FRAME_ACK) this.#takeAck(reader.body());
-    else throw protocolError("RESUME is allowed once, as the first frame.");
-  }
-
   #takeOpen(id: number, rank: number, body: Uint8Array): void {
-    if (this.#isMine(id) || id <= this.#lastPeerId) throw protocolError("The peer opened a stream under a used id.");
-    this.#lastPeerId = id;
+    this.#streams.takePeerId(id);
     if (this.#goingAway) {
       // Our GOAWAY tells the peer that this stream was never taken.
-      this.#charge();
+      this.charge();
       return;
     }
     const { limits, handler } = this.#init;
-    if (this.#incoming >= limits.maxStreams || this.#untouched.size >= limits.maxUntouchedStreams) {
+    if (this.#streams.incoming >= limits.maxStreams || this.#streams.untouched >= limits.maxUntouchedStreams) {
       this.outbox.send(frame.FRAME_RESET, 0, id, encodeReason(tooManyStreamsError()));
-      this.#charge();
+      this.charge();
       return;
     }
     const header = body.buffer.byteLength > 2 * body.length + HEADER_SLACK_BYTES ? body.slice() : body;
-    this.#incoming++;
     const stream = this.#add(id, header, rank, true);
     try {
       handler.stream(stream);
     } catch (cause) {
       stream.fail(toFedError(cause, "The receiver failed to take the stream."), true);
     }
-    if (stream.untouched && this.#streams.has(id)) this.#untouched.add(stream);
+    this.#streams.handedOut(stream);
   }
 
   #takeData(id: number, flags: number, body: Uint8Array): void {
     const cost = frame.HEADER_BYTES + body.length;
     this.#receiveCredit.receive(cost);
     if (this.#receiveCredit.allowed < this.#relieveBelow) this.#relieve();
-    const stream = this.#find(id);
+    const stream = this.#streams.find(id);
     if (!stream) {
       this.consumed(cost);
       return;
@@ -262,13 +314,13 @@ export class LiveSession implements Session, StreamHost {
   #relieve(): void {
     this.consumed(0);
     this.#relieveBelow = this.#receiveCredit.allowed / 2;
-    for (const stream of this.#streams.values()) stream.receiving.relieve();
+    for (const stream of this.#streams.all()) stream.receiving.relieve();
   }
 
   #takeCredit(id: number, bytes: number): void {
-    if (bytes < CRUMB_BYTES) this.#charge();
+    if (bytes < CRUMB_BYTES) this.charge();
     if (id !== 0) {
-      this.#find(id)?.sending.grant(bytes);
+      this.#streams.find(id)?.sending.grant(bytes);
       return;
     }
     this.sendCredit.grant(bytes);
@@ -278,76 +330,47 @@ export class LiveSession implements Session, StreamHost {
   }
 
   #takeClose(id: number): void {
-    const stream = this.#find(id);
+    const stream = this.#streams.find(id);
     stream?.receiving.end();
     stream?.settle();
   }
 
   #takeReset(id: number, reason: FedError): void {
-    const stream = this.#find(id);
-    if (!stream || stream.incoming) this.#charge();
+    const stream = this.#streams.find(id);
+    if (!stream || stream.incoming) this.charge();
     stream?.fail(reason, false);
   }
 
   #takeStop(id: number, reason: FedError): void {
-    this.#charge();
-    this.#find(id)?.sending.stop(reason);
+    this.charge();
+    this.#streams.find(id)?.sending.stop(reason);
   }
 
-  /** A PING before the last PONG has left is a flood: an honest peer waits for the answer. */
-  #takePing(body: Uint8Array): void {
-    if (this.#pongAfterMessage === this.outbox.messages) {
-      throw protocolError("A PING came before the last one was answered.");
-    }
-    this.#pongAfterMessage = this.outbox.messages;
-    this.outbox.send(frame.FRAME_PONG, 0, 0, body.slice());
-  }
-
-  #takePong(body: Uint8Array): void {
-    if (!this.#liveness.pong(body)) throw protocolError("A PONG answers no PING.");
-  }
-
-  #takeGoAway(flags: number, lastId: number, reason: FedError): void {
-    if (flags & frame.FLAG_CLOSE_SESSION) {
-      this.#end(reason, false, closedError(reason));
-      return;
-    }
+  #takeGoAway(lastId: number, reason: FedError): void {
     if (this.#peerGoingAway) {
-      this.#charge();
+      this.charge();
       return;
     }
     this.#peerGoingAway = reason;
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.all()) {
       if (!stream.incoming && stream.id > lastId) stream.fail(goingAwayError(reason), false);
     }
   }
 
-  #takeAck(body: Uint8Array): void {
-    if (!this.#acknowledger.acknowledge(body)) this.#charge();
+  #acknowledgedMore(): void {
+    if (this.outbox.blocked) this.#paths.pump();
+    else if (this.resend.empty) this.outbox.rest();
   }
 
   #add(id: number, header: Uint8Array, rank: number, incoming: boolean): SessionStream {
     const sendWindowBytes = this.#init.resume.limits.streamCreditBytes;
     const receiveWindowBytes = this.#init.limits.streamCreditBytes;
     const stream = new SessionStream(this, { id, header, rank, incoming, sendWindowBytes, receiveWindowBytes });
-    this.#streams.set(id, stream);
+    this.#streams.add(stream);
     return stream;
   }
 
-  /** The stream, or undefined when it is over. */
-  #find(id: number): SessionStream | undefined {
-    const stream = this.#streams.get(id);
-    if (!stream && (this.#isMine(id) ? id >= this.#nextId : id > this.#lastPeerId)) {
-      throw protocolError("A frame names a stream that was never opened.");
-    }
-    return stream;
-  }
-
-  #isMine(id: number): boolean {
-    return id % 2 === (this.role === "initiator" ? 1 : 0);
-  }
-
-  #charge(): void {
+  charge(): void {
     const verdict = this.#abuse.charge();
     if (verdict === "fine") return;
     const error = floodError("The peer resets or opens streams faster than is useful.");
@@ -355,27 +378,22 @@ export class LiveSession implements Session, StreamHost {
     else this.#end(error, true);
   }
 
-  #sendGoAway(error: FedError, flags: number): void {
-    const reason = encodeReason(error);
-    const body = new Uint8Array(4 + reason.length);
-    frame.writeU32(body, 0, this.#lastPeerId);
-    body.set(reason, 4);
-    this.outbox.send(frame.FRAME_GOAWAY, flags, 0, body);
-  }
-
-  /** Ends everything. `tell`: the peer hears the reason if the transport takes it at once. */
-  #end(error: FedError | undefined, tell: boolean, streamError: FedError = error ?? closedError(undefined)): void {
+  /**
+   * Ends everything with `error`. `tell`: the peer hears `told` if the transport takes it at once; else it finds out by
+   * itself.
+   */
+  #end(error: FedError | undefined, tell: boolean, streamError = error ?? closedError(undefined), told = error): void {
+    if (this.#over) return;
+    if (tell) this.#paths.pump();
+    // Sending may have ended the last path, and with it the session.
     if (this.#over) return;
     this.#over = true;
     this.#error = error;
-    this.#liveness.stop(streamError);
     this.#acknowledger.stop();
-    if (tell && error) this.#sendGoAway(error, frame.FLAG_CLOSE_SESSION);
-    if (tell) this.outbox.flush();
-    const unsent = this.outbox.blocked;
     this.outbox.stop();
-    for (const stream of [...this.#streams.values()]) stream.abandon(streamError);
-    this.#init.connection.close(tell && !unsent ? undefined : error);
+    this.resend.clear();
+    for (const stream of this.#streams.all()) stream.abandon(streamError);
+    this.#paths.end(tell ? (told ? encodeReason(told) : noReason) : undefined, error);
     this.#resolveClosed(error);
   }
 }

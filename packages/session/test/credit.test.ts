@@ -46,7 +46,7 @@ describe("credit", () => {
     const streams = fc.array(fc.array(message, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 8 });
     const priorities = ["control", "call", "event", "bulk"] as const;
     await fc.assert(
-      fc.asyncProperty(streams, fc.integer({ min: 4096, max: 80_000 }), async (plan, maxMessageBytes) => {
+      fc.asyncProperty(streams, fc.integer({ min: 65_546, max: 200_000 }), async (plan, maxMessageBytes) => {
         const [near] = await sessionPair({
           maxMessageBytes,
           responder: { stream: (stream) => void echo(stream) },

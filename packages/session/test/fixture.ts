@@ -57,6 +57,19 @@ export async function sessionPair(options: PairOptions = {}): Promise<[Session, 
   ]);
 }
 
+/** What the raw end begins with, unless told otherwise: as epoch 1, which makes it the session's initiator. */
+export function resumeFrame(resume: Partial<Resume> = {}): Uint8Array {
+  const whole = {
+    epoch: epochOf(1),
+    peerEpoch: new Uint8Array(16),
+    generation: 0,
+    received: 0,
+    limits: resolveLimits(),
+    ...resume,
+  };
+  return encodeFrame(FRAME_RESUME, 0, 0, encodeResume(whole));
+}
+
 /** One frame as the raw end saw it. */
 export interface SeenFrame {
   readonly type: number;
@@ -65,7 +78,7 @@ export interface SeenFrame {
   readonly body: Uint8Array;
 }
 
-/** The initiator's end of a session, driven by hand. */
+/** The initiator's end of a session over one connection, driven by hand. */
 export interface RawPeer {
   readonly session: Session;
   readonly connection: Connection;
@@ -96,14 +109,7 @@ export async function rawPeer(
     },
     closed() {},
   });
-  const resume: Resume = {
-    sessionId: epochOf(7),
-    epoch: epochOf(8),
-    nextSequence: 0,
-    limits: resolveLimits(),
-    ...options.resume,
-  };
-  connection.send(encodeFrame(FRAME_RESUME, 0, 0, encodeResume(resume)));
+  connection.send(resumeFrame(options.resume));
   const session = await createSession(far, {
     epoch: epochOf(2),
     handler: options.handler ?? noStreams,

@@ -6,7 +6,7 @@ import { encodeBase64Url, randomBytes } from "../bytes.js";
 import { type Clock, systemClock } from "../clock.js";
 import { abortedError, CoreError, type FedError, throwIfAborted, toFedError } from "../errors.js";
 import type { PeerIdentity } from "../identity.js";
-import type { OpenOptions, Session, SessionHandler, Stream } from "../session.js";
+import type { OpenOptions, Session, SessionHandler, SessionPath, Stream } from "../session.js";
 import type { Connection } from "../transport.js";
 import { decodeError, decodeFrame, encodeError, encodeFrame, Frame, headerBytes } from "./session-frame.js";
 import { MemoryStream, type StreamLink } from "./session-stream.js";
@@ -47,6 +47,7 @@ class MemorySession implements Session, StreamLink {
   readonly peer: PeerIdentity;
   readonly transport: string;
   readonly role: "initiator" | "responder";
+  readonly paths: readonly SessionPath[];
   readonly maxMessageBytes: number;
   readonly closed: Promise<FedError | undefined>;
   readonly ready: Promise<Session>;
@@ -76,6 +77,18 @@ class MemorySession implements Session, StreamLink {
     this.maxMessageBytes = connection.maxMessageBytes - headerBytes;
     this.ready = this.#isReady.promise;
     this.closed = this.#isClosed.promise;
+    // It lives and dies with its connection, so the one is the other.
+    const { closed } = this;
+    this.paths = [
+      {
+        id: connection.id,
+        transport: connection.transport,
+        role: connection.role,
+        ping: ({ signal } = {}) => this.ping(signal ? { signal } : {}),
+        close: (error) => this.close(error),
+        closed,
+      },
+    ];
     this.#connection = connection;
     this.#handler = options.handler;
     this.#clock = options.clock ?? systemClock;
@@ -116,6 +129,8 @@ class MemorySession implements Session, StreamLink {
     this.#send(Frame.open, stream.id, header);
     return stream;
   }
+
+  use(): void {}
 
   async ping({ signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
     if (this.#over) throw closedError();

@@ -1,5 +1,6 @@
 export { type ConnectionReader, readConnection } from "./connection-reader.js";
 export { expectCode } from "./expect-code.js";
+export { patternBytes } from "./pattern-bytes.js";
 export { type RefusableAuthenticator, refusableAuthenticator } from "./refusable-authenticator.js";
 export type { SessionFixture, SessionHandlers } from "./session-fixture.js";
 export { testSession } from "./session-suite.js";

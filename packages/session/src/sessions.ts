@@ -1,0 +1,212 @@
+/** All sessions of one hub, one for each peer: which connection begins one and which goes on with one, spec §3. */
+import {
+  type Clock,
+  type Connection,
+  equalBytes,
+  type PeerIdentity,
+  type Session,
+  type SessionHandler,
+  systemClock,
+  toFedError,
+} from "@fed/core";
+import { hubDuplicateError, hubRestartedError, protocolError, SessionError, sessionExpiredError } from "./errors.js";
+import { type Met, shakeHands } from "./handshake.js";
+import { resolveLimits, type SessionLimits } from "./limits.js";
+import { MAX_BATCH_BYTES } from "./outbox.js";
+import type { Resume } from "./resume.js";
+import { LiveSession } from "./session.js";
+
+/** Options of {@link createSessions}. */
+export interface SessionsOptions {
+  /** This hub's boot nonce, 16 bytes. */
+  readonly epoch: Uint8Array;
+  /** Default: the machine's clock. */
+  readonly clock?: Clock;
+  readonly limits?: Partial<SessionLimits>;
+  /** How long the peer may take to answer. Default 5000 ms. */
+  readonly handshakeTimeoutMs?: number;
+  /** How long a session waits for a connection when it has none. Default 60 000 ms; 0: it ends with its last one. */
+  readonly resumeWindowMs?: number;
+}
+
+/** The sessions of one hub. */
+export interface Sessions {
+  /**
+   * Begins a session over `connection`, or goes on over it with the one that stands with this peer. Takes the connection
+   * over, and resolves when the peer's RESUME has arrived: with the same object for all connections of one session.
+   * `handler` takes the streams of a session that begins; it is not called before the promise has resolved.
+   * @throws {SessionError} NOT_AUTHENTICATED when the connection has no authenticated peer, CONNECTION_TOO_NARROW when it
+   * carries less than 65 546 bytes at a time, TOO_MANY_PEERS (in these cases the connection is left alone);
+   * HANDSHAKE_TIMEOUT, PROTOCOL_ERROR, HUB_DUPLICATE when a newer process of the same hub has been here, SESSION_EXPIRED when
+   * the session that both knew has ended meanwhile, CLOSED, or the transport's error when the peer does not answer.
+   */
+  open(connection: Connection, handler: SessionHandler): Promise<Session>;
+}
+
+/** Options of {@link createSession}. */
+export interface SessionOptions extends Omit<SessionsOptions, "resumeWindowMs"> {
+  /** Takes the streams the peer opens. Never called before the promise has resolved. */
+  readonly handler: SessionHandler;
+}
+
+/** Peers, and earlier boots of one peer, that are remembered. */
+const MAX_PEERS = 16_384;
+const MAX_REPLACED = 8;
+const unknownEpoch = new Uint8Array(16);
+
+/** What is known of one peer, as long as this process lives: which session with it would be the next. */
+interface Peer {
+  epoch: Uint8Array;
+  /** The generation after that of the session that stands or stood last. */
+  next: number;
+  session: LiveSession | undefined;
+  /** Boots of it that a newer one has taken the place of. */
+  readonly replaced: Uint8Array[];
+}
+
+/**
+ * A hub's sessions, none yet.
+ * @throws {SessionError} INVALID_OPTION
+ */
+export function createSessions(options: SessionsOptions): Sessions {
+  const limits = resolveLimits(options.limits);
+  const { epoch, clock = systemClock, handshakeTimeoutMs = 5000, resumeWindowMs = 60_000 } = options;
+  if (epoch.length !== 16) {
+    throw new SessionError({ code: "INVALID_OPTION", message: "The epoch is not 16 bytes long." });
+  }
+  const peers = new Map<string, Peer>();
+
+  function peerOf({ clusterId, hubId }: PeerIdentity): Peer {
+    const key = `${clusterId} ${hubId}`;
+    const known = peers.get(key);
+    if (known) return known;
+    if (peers.size >= MAX_PEERS) {
+      throw new SessionError({ code: "TOO_MANY_PEERS", message: `More than ${MAX_PEERS} hubs have been here.` });
+    }
+    const peer: Peer = { epoch: unknownEpoch, next: 0, session: undefined, replaced: [] };
+    peers.set(key, peer);
+    return peer;
+  }
+
+  /** The peer runs as another process than before: the newest one counts, for good. */
+  function moveTo(peer: Peer, theirs: Uint8Array): void {
+    if (equalBytes(peer.epoch, theirs)) return;
+    if (peer.replaced.some((old) => equalBytes(old, theirs))) throw hubDuplicateError();
+    if (!equalBytes(peer.epoch, unknownEpoch)) {
+      peer.replaced.push(peer.epoch);
+      if (peer.replaced.length > MAX_REPLACED) peer.replaced.shift();
+    }
+    const { session } = peer;
+    peer.epoch = theirs;
+    peer.next = 0;
+    peer.session = undefined;
+    session?.replace(hubRestartedError(), hubDuplicateError());
+  }
+
+  function meet(
+    connection: Connection,
+    identity: PeerIdentity,
+    handler: SessionHandler,
+    mine: Resume,
+    theirs: Resume,
+  ): Met {
+    if (equalBytes(theirs.epoch, epoch) || equalBytes(theirs.epoch, unknownEpoch)) {
+      throw protocolError("The peer claims a boot nonce that cannot be its own.");
+    }
+    const peer = peerOf(identity);
+    moveTo(peer, theirs.epoch);
+    // What either side said of a session with another boot of the other does not count.
+    const generation = Math.max(
+      equalBytes(mine.peerEpoch, theirs.epoch) ? mine.generation : 0,
+      equalBytes(theirs.peerEpoch, epoch) ? theirs.generation : 0,
+    );
+    const claimed = equalBytes(theirs.peerEpoch, epoch) && theirs.generation === generation ? theirs.received : 0;
+    const standing = standingWith(peer);
+    if (standing?.generation === generation) {
+      return { session: standing, path: standing.attach(connection, identity, claimed), until: undefined };
+    }
+    // It has ended here since RESUME was sent.
+    if (generation < peer.next) throw sessionExpiredError(undefined);
+    if (claimed > 0) throw protocolError("The peer goes on with a session that never was.");
+    peer.next = generation + 1;
+    const session = new LiveSession({
+      peer: identity,
+      role: compareBytes(epoch, theirs.epoch) < 0 ? "initiator" : "responder",
+      generation,
+      windowMs: resumeWindowMs,
+      handler,
+      clock,
+      limits,
+      resume: theirs,
+    });
+    peer.session = session;
+    standing?.replace(sessionExpiredError(undefined), sessionExpiredError(undefined));
+    void session.closed.then(() => {
+      if (peer.session === session) peer.session = undefined;
+    });
+    const path = session.attach(connection, identity, 0);
+    // The caller's own continuation runs first: a handler may rely on the session it was made for.
+    return { session, path, until: Promise.resolve().then(undefined).then(undefined).then(undefined) };
+  }
+
+  function start(connection: Connection, handler: SessionHandler): Promise<Session> {
+    const identity = connection.peer;
+    if (!identity) {
+      throw new SessionError({
+        code: "NOT_AUTHENTICATED",
+        message: "A session needs a peer that the transport has authenticated.",
+        hint: "Guests speak the pairing protocol only.",
+      });
+    }
+    if (connection.maxMessageBytes < MAX_BATCH_BYTES) {
+      throw new SessionError({
+        code: "CONNECTION_TOO_NARROW",
+        message: `The connection carries ${connection.maxMessageBytes} bytes at a time; a session needs ${MAX_BATCH_BYTES}.`,
+      });
+    }
+    const peer = peerOf(identity);
+    return shakeHands(connection, {
+      clock,
+      timeoutMs: handshakeTimeoutMs,
+      say() {
+        const standing = standingWith(peer);
+        return {
+          epoch,
+          peerEpoch: peer.epoch,
+          generation: standing?.generation ?? peer.next,
+          received: standing?.received ?? 0,
+          limits,
+        };
+      },
+      meet: (mine, theirs) => meet(connection, identity, handler, mine, theirs),
+    });
+  }
+
+  return {
+    open(connection, handler) {
+      try {
+        return start(connection, handler);
+      } catch (cause) {
+        return Promise.reject(toFedError(cause));
+      }
+    },
+  };
+}
+
+/**
+ * One session over one connection, which ends with it. For a peer that is met once; a hub has {@link createSessions}.
+ * @throws {SessionError} INVALID_OPTION (the connection is left alone), or as {@link Sessions.open}.
+ */
+export async function createSession(connection: Connection, options: SessionOptions): Promise<Session> {
+  const { handler, ...rest } = options;
+  return createSessions({ ...rest, resumeWindowMs: 0 }).open(connection, handler);
+}
+
+function standingWith({ session }: Peer): LiveSession | undefined {
+  return session?.over ? undefined : session;
+}
+
+function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  for (const [i, byte] of a.entries()) if (byte !== b[i]) return byte - b[i]!;
+  return 0;
+}
