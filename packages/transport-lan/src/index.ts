@@ -1,3 +1,4 @@
+export { createClusterTags } from "./cluster-tag.js";
 export type { LanCredentials } from "./credentials.js";
 export type { DiscoveryOptions, DiscoveryState } from "./discovery.js";
 export { LanError, type LanErrorCode } from "./errors.js";

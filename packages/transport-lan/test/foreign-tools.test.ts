@@ -2,9 +2,16 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createTestCluster } from "./fixture/cluster.js";
+import { createTestCluster, type TestCluster } from "./fixture/cluster.js";
 import { missingAfterInstall } from "./fixture/debian.js";
-import { createTestLan, type HubProcess, namespacesUnavailable, startHub, type TestLan } from "./fixture/namespaces.js";
+import {
+  candidate,
+  createTestLan,
+  type HubProcess,
+  namespacesUnavailable,
+  startHub,
+  type TestLan,
+} from "./fixture/namespaces.js";
 
 const fixture = fileURLToPath(new URL("./fixture/", import.meta.url));
 const noNamespaces = namespacesUnavailable();
@@ -22,6 +29,7 @@ if (noZeroconf) console.info(`Skipped, our records seen by python-zeroconf: ${no
 
 describe.skipIf(noNamespaces !== undefined)("others see our records", () => {
   let lan: TestLan;
+  let cluster: TestCluster;
   let hub: HubProcess;
   let port: number;
   let onlooker: ChildProcess | undefined;
@@ -30,7 +38,7 @@ describe.skipIf(noNamespaces !== undefined)("others see our records", () => {
     lan = createTestLan();
     lan.plug(1);
     lan.plug(2);
-    const cluster = await createTestCluster();
+    cluster = await createTestCluster();
     hub = await startHub(lan, cluster, 1);
     port = hub.port;
   });
@@ -41,14 +49,14 @@ describe.skipIf(noNamespaces !== undefined)("others see our records", () => {
     lan.close();
   });
 
-  function look(...command: string[]): AsyncIterator<string> {
-    const args = ["netns", "exec", lan.namespace(2), ...command];
+  function look(host: number, ...command: string[]): AsyncIterator<string> {
+    const args = ["netns", "exec", lan.namespace(host), ...command];
     onlooker = spawn("ip", args, { stdio: ["ignore", "pipe", "inherit"] });
     return createInterface({ input: onlooker.stdout! })[Symbol.asyncIterator]();
   }
 
   it.skipIf(noAvahi !== undefined)("avahi-browse resolves host, port and text, over IPv4 and IPv6", async () => {
-    const lines = look("sh", `${fixture}avahi-browse.sh`, "_aiappuse._tcp", "2");
+    const lines = look(2, "sh", `${fixture}avahi-browse.sh`, "_aiappuse._tcp", "2");
     const fields = [(await lines.next()).value, (await lines.next()).value].map((line: string) => line.split(";"));
     expect(fields.map(([, , protocol]) => protocol).sort()).toEqual(["IPv4", "IPv6"]);
     for (const [, , protocol, instance, type, , host, address, seenPort, ...text] of fields) {
@@ -61,8 +69,29 @@ describe.skipIf(noNamespaces !== undefined)("others see our records", () => {
     }
   });
 
+  it.skipIf(noAvahi !== undefined)(
+    "Avahi in the same network stack and we see each other, and others see both",
+    async () => {
+      const other = await startHub(lan, cluster, 2);
+      const shared = `10.99.0.1:${hub.port}`;
+      const lines = look(1, "sh", `${fixture}avahi-browse.sh`, "_aiappuse._tcp", "6", "beside");
+      // Two hubs and Avahi's own, each over IPv4 and IPv6.
+      const seen = new Set<string>();
+      for (let count = 0; count < 6; count++) {
+        const [, , protocol, , , , , , seenPort] = String((await lines.next()).value).split(";");
+        seen.add(`${protocol} ${seenPort}`);
+      }
+      const ports = [hub.port, other.port, 9999];
+      expect([...seen].sort()).toEqual(ports.flatMap((port) => [`IPv4 ${port}`, `IPv6 ${port}`]).sort());
+      await other.next(candidate("10.99.0.1:9999"));
+      await hub.next(candidate("10.99.0.1:9999"));
+      expect(other.said.some(candidate(shared))).toBe(true);
+      await other.leave();
+    },
+  );
+
   it.skipIf(noZeroconf !== undefined)("python-zeroconf resolves the same and hears the goodbye", async () => {
-    const lines = look("/usr/bin/python3", `${fixture}zeroconf-browse.py`, "_aiappuse._tcp.local.");
+    const lines = look(2, "/usr/bin/python3", `${fixture}zeroconf-browse.py`, "_aiappuse._tcp.local.");
     const seen = JSON.parse((await lines.next()).value) as Record<string, unknown>;
     expect(seen).toMatchObject({ port, properties: { txtvers: "1", p: "1", b: "boot-1", c: "tag" } });
     expect(seen.addresses).toContain("10.99.0.1");

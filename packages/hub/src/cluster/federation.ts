@@ -1,10 +1,8 @@
 /** What connects a hub to the others: its transports, the sessions over them, and the router that picks among them. */
-import { createHmac } from "node:crypto";
 import {
   type Clock,
   type Connection,
   decodeBase64Url,
-  encodeHex,
   type FedError,
   type HubId,
   isFedError,
@@ -28,7 +26,7 @@ import {
   type SharingPolicy,
 } from "@fed/router";
 import { createSession } from "@fed/session";
-import { createLanTransport, type LanTransport } from "@fed/transport-lan";
+import { createClusterTags, createLanTransport, type LanTransport } from "@fed/transport-lan";
 import { createRelayTransport, deriveRelayKeys, type RelayState, type RelayTransport } from "@fed/transport-relay";
 import {
   createEnvelopeSigner,
@@ -52,8 +50,6 @@ import { connectRelay } from "./relay-socket.js";
 import { createRenewal, type Renewal } from "./renewal.js";
 import { revokedError } from "./revoking.js";
 import { createSync, type Sync } from "./sync.js";
-
-const dayMs = 24 * 60 * 60_000;
 
 /** What a federation is made from. */
 export interface FederationOptions {
@@ -249,9 +245,6 @@ function createLan(
   { identity, membership, clock }: FederationOptions,
   authenticator: PeerAuthenticator,
 ): LanTransport {
-  const tagKey = createHmac("sha256", membership.clusterKey).update("fed-lan-tag/1").digest();
-  const tagOf = (day: number) => encodeHex(createHmac("sha256", tagKey).update(String(day)).digest().subarray(0, 8));
-  const dayOf = (atMs: number) => Math.floor(atMs / dayMs);
   return createLanTransport({
     credentials: () => ({
       leaf: membership.leaf.der,
@@ -264,13 +257,7 @@ function createLan(
     port: lan.listen?.port,
     staticPeers: lan.peers,
     discovery:
-      lan.discovery === false
-        ? undefined
-        : {
-            bootId: identity.epoch,
-            clusterTag: (atMs) => tagOf(dayOf(atMs)),
-            acceptedTags: (atMs) => [dayOf(atMs) - 1, dayOf(atMs), dayOf(atMs) + 1].map(tagOf),
-          },
+      lan.discovery === false ? undefined : { bootId: identity.epoch, ...createClusterTags(membership.clusterKey) },
     clock,
   });
 }
