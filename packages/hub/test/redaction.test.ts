@@ -165,6 +165,16 @@ it("a long text is cut, and never through a secret", () => {
   expect(redactText("x".repeat(100), { maxChars: 10 })).toBe(`${"x".repeat(9)}…`);
 });
 
+it.each(["eyJaaaa-", "-eyJaa", "token=", "a://b:", "Basic ", "-----BEGIN A PRIVATE KEY-----"])(
+  "a text of nothing but the beginnings of a secret (%s) is read in no time",
+  (beginning) => {
+    const text = beginning.repeat(Math.floor((64 * 1024) / beginning.length));
+    const startedMs = performance.now();
+    redactText(text);
+    expect(performance.now() - startedMs).toBeLessThan(1_000);
+  },
+);
+
 it("however a text is cut, half a secret does not show", () => {
   fc.assert(
     fc.property(planted, fc.nat(6000), fc.integer({ min: 256, max: 2048 }), (secret, before, maxBytes) => {

@@ -6,8 +6,10 @@ import { isObject } from "../mcp/json-rpc.js";
 import { redactedMark } from "../redaction.js";
 import { type SecretSchema, withoutSecrets } from "./secret-fields.js";
 
-/** Looking for every secret in every text must end: beyond this many characters compared, the text is hidden whole. */
-const maxWork = 64 * 1024 * 1024;
+/** Looking for every secret in every text must end: beyond this many characters compared in a result, texts are hidden whole. */
+const maxWork = 128 * 1024 * 1024;
+/** What looking into the shortest text costs, in characters. */
+const minWork = 64;
 const maxDepth = 64;
 /** Shorter secrets are replaced where they stand alone, not within a word. */
 const wordChars = 4;
@@ -67,14 +69,17 @@ function replacer(secrets: readonly string[]): (text: string) => string {
       encodeURIComponent(secret.toWellFormed()),
     ]),
   );
-  const ordered = [...spellings].sort((a, b) => b.length - a.length);
+  const ordered = [...spellings]
+    .sort((a, b) => b.length - a.length)
+    .map((secret) => {
+      if (secret.length >= wordChars) return secret;
+      return new RegExp(`(?<![\\p{L}\\p{N}])${escapePattern(secret)}(?![\\p{L}\\p{N}])`, "gu");
+    });
+  let work = 0;
   return (text) => {
-    if (text.length * ordered.length > maxWork) return redactedMark;
-    return ordered.reduce((left, secret) => {
-      if (secret.length >= wordChars) return left.replaceAll(secret, redactedMark);
-      const alone = new RegExp(`(?<![\\p{L}\\p{N}])${escapePattern(secret)}(?![\\p{L}\\p{N}])`, "gu");
-      return left.replace(alone, redactedMark);
-    }, text);
+    work += (text.length + minWork) * ordered.length;
+    if (work > maxWork) return redactedMark;
+    return ordered.reduce<string>((left, secret) => left.replaceAll(secret, redactedMark), text);
   };
 }
 

@@ -113,11 +113,21 @@ function target(ref: string, root: SecretSchema): unknown {
   if (!ref.startsWith("#")) return { writeOnly: true };
   let at: unknown = root;
   for (const part of ref.slice(1).split("/").slice(1, maxDepth)) {
-    const name = decodeURIComponent(part).replaceAll("~1", "/").replaceAll("~0", "~");
-    if (typeof at !== "object" || at === null || !Object.hasOwn(at, name)) return { writeOnly: true };
+    const name = decoded(part)?.replaceAll("~1", "/").replaceAll("~0", "~");
+    if (name === undefined || typeof at !== "object" || at === null || !Object.hasOwn(at, name))
+      return { writeOnly: true };
     at = (at as Record<string, unknown>)[name];
   }
   return at;
+}
+
+/** A part of a fragment; undefined of one that is percent-encoded badly. */
+function decoded(part: string): string | undefined {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whichever position: a schema for one element may hide another's field, and none shows one. */

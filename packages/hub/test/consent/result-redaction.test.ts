@@ -54,6 +54,15 @@ describe("a result without its secret fields", () => {
     expect(redactResult(result, listed)).toEqual(result);
   });
 
+  it("with more texts than its secrets can be looked for in is hidden from there on, however short each is", () => {
+    const secrets = Array.from({ length: 200 }, (_, i) => `secret-${i}`);
+    const content = Array.from({ length: 20_000 }, (_, i) => ({ type: "text", text: `text ${i}` }));
+    const shown = redactResult({ structuredContent: { pins: secrets }, content }, [schemaOfPaths(["pins"])]);
+    const texts = (shown as { readonly content: readonly { readonly text: string }[] }).content.map(({ text }) => text);
+    expect(texts[0]).toBe("text 0");
+    expect(texts.at(-1)).toBe("[redacted]");
+  });
+
   it("with more secrets than can be looked for is hidden", () => {
     const pins = Array.from({ length: 2000 }, (_, index) => ({ pin: `secret-${index}` }));
     const result = { structuredContent: pins, content: [{ type: "text", text: `${"x".repeat(100_000)} secret-7` }] };

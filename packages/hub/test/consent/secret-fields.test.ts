@@ -48,6 +48,10 @@ describe("a field is replaced, and its type kept,", () => {
     ],
   ])("%s", (_how, value, schema, expected) => expect(strip(value, schema)).toEqual(expected));
 
+  it("behind a reference that cannot be read", () => {
+    expect(strip({ a: "x" }, { properties: { a: { $ref: "#/$defs/%zz" } } })).toEqual({ a: "[redacted]" });
+  });
+
   it("in a schema that refers to itself, as deep as the value goes", () => {
     const tree = { properties: { key: secret, next: { $ref: "#" } } };
     expect(strip({ next: { next: { key: "x", name: "n" } } }, tree)).toEqual({
