@@ -60,7 +60,7 @@ export interface HubOptions {
     /** Calls, listings and subscriptions of one peer. Default 4000 a second, 20 000 at once. */
     readonly peer?: Rate;
   };
-  /** Who may read `/metrics` at the HTTP port: whoever has a token, or everybody. Default `token`. */
+  /** Who may read `/metrics` at the HTTP port: whoever has a token that is not narrowed, or everybody. Default `token`. */
   readonly metrics?: "token" | "open";
   readonly log?: Logger;
   readonly clock?: Clock;

@@ -103,6 +103,23 @@ describe("the HTTP port", () => {
     expect(() => hub.cluster.status()).toThrow();
   });
 
+  it("shows a token that is for some apps nothing of the others, and what apps printed to administrators alone", async () => {
+    await using fleet = new TestFleet();
+    const hub = await fleet.hub("pc1", { http: localPort });
+    const { reader } = await tokens(hub);
+    const { token } = await hub.operators.issueToken({ name: "bob", scope: "ReadWrite", allow: [{ app: "notes" }] });
+    const narrowed = { authorization: `Bearer ${token}` };
+    for (const path of ["/metrics", "/api/federation/sharing", "/api/federation/tool-rules"]) {
+      expect((await send(hub, path, { headers: reader })).status, path).toBe(200);
+      const answer = await send(hub, path, { headers: narrowed });
+      expect(answer, path).toMatchObject({ status: 403, problem: { code: "APP_NOT_ALLOWED" } });
+    }
+    for (const headers of [reader, narrowed]) {
+      const answer = await send(hub, "/api/federation/local-apps", { headers });
+      expect(answer).toMatchObject({ status: 403, problem: { code: "SCOPE_MISSING" } });
+    }
+  });
+
   it("refuses the Host and Origin of other sites, on every route and before it looks at anything else", async () => {
     await using fleet = new TestFleet();
     const hub = await fleet.hub("pc1", { http: localPort });

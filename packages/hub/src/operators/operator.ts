@@ -33,3 +33,13 @@ export function requireScope(operator: Operator, scope: Scope): void {
     details: { scope },
   });
 }
+
+/** @throws {HubError} APP_NOT_ALLOWED for a token that is for some apps only, where what is shown is of all. */
+export function requireWhole(operator: Operator): void {
+  if (!operator.allow) return;
+  throw new HubError({
+    code: "APP_NOT_ALLOWED",
+    message: "The token is for some apps only, and this shows what is of all.",
+    hint: "Use a token that is not narrowed.",
+  });
+}

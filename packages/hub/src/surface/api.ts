@@ -2,7 +2,7 @@
 import type { Context, Hono } from "hono";
 import { z } from "zod";
 import type { Hub } from "../contract.js";
-import { requireScope, type Scope } from "../operators/operator.js";
+import { requireScope, requireWhole, type Scope } from "../operators/operator.js";
 import { valid } from "../valid.js";
 import type { AgentTokens } from "./agent-tokens.js";
 import { addCatalogueRoutes } from "./catalogue-api.js";
@@ -89,7 +89,10 @@ export function addApiRoutes(app: Hono<HubEnvironment>, hub: Hub, tokens: AgentT
   route("POST", "/cluster/export", "Admin", async (context) =>
     hub.cluster.exportPublic((await body(context, exportBody)).directory),
   );
-  route("GET", "/sharing", "ReadOnly", () => hub.sharing.policy);
+  route("GET", "/sharing", "ReadOnly", (context) => {
+    requireWhole(context.get("operator"));
+    return hub.sharing.policy;
+  });
   route("POST", "/share", "Admin", async (context) => {
     const { app: shared, target, tool } = await body(context, shareBody);
     await hub.sharing.share(shared, target, { tool });
@@ -127,7 +130,8 @@ export function addApiRoutes(app: Hono<HubEnvironment>, hub: Hub, tokens: AgentT
   addConsentRoutes(route, hub);
   const appOf = (context: Context) => context.req.param("app") ?? "";
   addCatalogueRoutes(route, hub);
-  route("GET", "/local-apps", "ReadOnly", () => ({ apps: hub.apps.health(), configFile: hub.apps.configFile() }));
+  // With what they printed when they failed, as their logs.
+  route("GET", "/local-apps", "Admin", () => ({ apps: hub.apps.health(), configFile: hub.apps.configFile() }));
   for (const action of ["launch", "stop", "restart"] as const) {
     route("POST", `/apps/:app/${action}`, "Admin", async (context) => {
       await hub.apps[action](appOf(context));

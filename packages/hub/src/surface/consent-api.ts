@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { approvalDecisions } from "../consent/approvals.js";
 import type { Hub } from "../contract.js";
+import { requireWhole } from "../operators/operator.js";
 import type { AddRoute } from "./api.js";
 import { body } from "./request-body.js";
 
@@ -20,7 +21,10 @@ const answerBody = z.strictObject({ decision: z.enum(approvalDecisions) });
 
 /** Adds the routes. What others ask for, and tools whoever they are shared with, are for the scope `Admin` alone. */
 export function addConsentRoutes(route: AddRoute, hub: Hub): void {
-  route("GET", "/tool-rules", "ReadOnly", () => hub.consent.rules);
+  route("GET", "/tool-rules", "ReadOnly", ({ get }) => {
+    requireWhole(get("operator"));
+    return hub.consent.rules;
+  });
   route("POST", "/tool-rules", "Admin", async (context) => {
     const { app, tools, ...change } = await body(context, ruleBody);
     await hub.consent.change(app, tools, change);

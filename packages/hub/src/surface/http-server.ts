@@ -10,7 +10,7 @@ import { HubError } from "../errors.js";
 import type { AccessTokens } from "../operators/access-tokens.js";
 import type { Admission } from "../operators/admission.js";
 import type { Authenticate } from "../operators/authenticate.js";
-import type { Operator } from "../operators/operator.js";
+import { type Operator, requireWhole } from "../operators/operator.js";
 import { metricsContentType } from "../telemetry/metrics.js";
 import { underHeaders } from "../telemetry/trace-context.js";
 import { inTurn } from "./in-turn.js";
@@ -198,7 +198,10 @@ function operatorRoutes(
         ),
     }),
   );
-  app.get("/metrics", metrics);
+  app.get("/metrics", (context) => {
+    requireWhole(context.get("operator"));
+    return metrics(context);
+  });
   options.api(app);
   return app;
 }

@@ -3,9 +3,8 @@ import type { Clock } from "@fed/core";
 import { RouterError } from "@fed/router";
 import type { Hono } from "hono";
 import { z } from "zod";
-import { HubError } from "../errors.js";
 import type { Authenticate } from "../operators/authenticate.js";
-import { requireScope } from "../operators/operator.js";
+import { requireScope, requireWhole } from "../operators/operator.js";
 import type { Tap } from "../telemetry/tap.js";
 import { valid } from "../valid.js";
 import { bearerOf, type HubEnvironment } from "./http-server.js";
@@ -34,13 +33,7 @@ export function addTapRoute(
   app.get(path, (context) => {
     const operator = context.get("operator");
     requireScope(operator, "Admin");
-    if (operator.allow) {
-      throw new HubError({
-        code: "APP_NOT_ALLOWED",
-        message: "The token is for some apps only, and the tap shows the calls of all.",
-        hint: "Use a token that is not narrowed.",
-      });
-    }
+    requireWhole(operator);
     const wanted = valid(tapQuery, context.req.query());
     if (readers >= maxReaders) {
       throw new RouterError({
