@@ -1,7 +1,7 @@
 /** Several addresses of one hub tried side by side until one answers, after RFC 8305 (Happy Eyeballs). */
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
-import { abortedError, type Clock, type FedError, toFedError } from "@fed/core";
+import { abortedError, type Clock, type FedError, type Timer, toFedError } from "@fed/core";
 import type { Endpoint } from "./address.js";
 
 /** How one attempt of a race runs. */
@@ -46,10 +46,11 @@ export async function race<T>(
 
   return new Promise<T>((resolve, reject) => {
     let next = 0;
-    let stagger = clock.setTimer(0, begin);
+    let stagger: Timer | undefined;
+    begin();
 
     function begin(): void {
-      stagger.cancel();
+      stagger?.cancel();
       const endpoint = endpoints[next++];
       if (!endpoint || running.aborted) return;
       if (next < endpoints.length) stagger = clock.setTimer(staggerMs, begin);
@@ -66,7 +67,7 @@ export async function race<T>(
     }
 
     function won(value: T): void {
-      stagger.cancel();
+      stagger?.cancel();
       resolve(value);
       over.abort();
     }
@@ -74,7 +75,7 @@ export async function race<T>(
     function lost(error: FedError): void {
       errors.push(error);
       if (signal?.aborted) {
-        stagger.cancel();
+        stagger?.cancel();
         reject(abortedError(signal));
       } else if (errors.length === endpoints.length) {
         reject(errors.find(({ code }) => code !== "UNREACHABLE") ?? errors[0]!);
