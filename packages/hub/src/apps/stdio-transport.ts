@@ -46,6 +46,8 @@ export class StdioTransport implements Transport {
   readonly #options: StdioTransportOptions;
   #child: ChildProcessWithoutNullStreams | undefined;
   #badLines = 0;
+  /** Lines that go out at the end of this turn. */
+  #outgoing = "";
   #drained: PromiseWithResolvers<void> | undefined;
   #finished = false;
   #closing: Promise<void> | undefined;
@@ -100,10 +102,21 @@ export class StdioTransport implements Transport {
     const { app } = this.#options;
     const input = this.#child?.stdin;
     if (!input?.writable) throw notSent(`App ${app} has ended.`);
-    if (input.writableLength > maxQueuedBytes) throw notSent(`App ${app} does not read what it is sent.`);
-    if (input.write(`${JSON.stringify(message)}\n`)) return;
+    if (input.writableLength + this.#outgoing.length > maxQueuedBytes) {
+      throw notSent(`App ${app} does not read what it is sent.`);
+    }
+    // What is said in one turn goes out in one write: calls that were decided together are sent together.
+    if (this.#outgoing === "") process.nextTick(() => this.#flush());
+    this.#outgoing += `${JSON.stringify(message)}\n`;
+    await this.#drained?.promise;
+  }
+
+  #flush(): void {
+    const text = this.#outgoing;
+    this.#outgoing = "";
+    const input = this.#child?.stdin;
+    if (text === "" || !input?.writable || input.write(text)) return;
     this.#drained ??= Promise.withResolvers();
-    await this.#drained.promise;
   }
 
   /** Ends the input, then the whole group: SIGTERM after 1 s, SIGKILL 2 s later. Resolves when nothing is left. Idempotent. */
@@ -177,6 +190,7 @@ export class StdioTransport implements Transport {
   async #end(): Promise<void> {
     const child = this.#child;
     if (!child) return;
+    this.#flush();
     child.stdin.end();
     const waiting = new AbortController();
     await Promise.race([this.#exited.promise, pause(politeMs, undefined, waiting).catch(() => {})]);

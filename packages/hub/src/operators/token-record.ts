@@ -124,7 +124,15 @@ export function isToken(text: string): boolean {
   return /^fedop1\.[a-z2-7]{8}\.[a-z2-7]{32}$/.test(text);
 }
 
-/** SHA-256 of a token, base32. */
+/** SHA-256 of a token, base32. Agents show the same one with each request, so the last few are not computed again. */
 export function digestOf(token: string): string {
-  return encodeBase32(sha256(encodeUtf8(token)));
+  const known = digests.get(token);
+  if (known !== undefined) return known;
+  const digest = encodeBase32(sha256(encodeUtf8(token)));
+  if (digests.size >= maxDigests) digests.clear();
+  digests.set(token, digest);
+  return digest;
 }
+
+const digests = new Map<string, string>();
+const maxDigests = 256;
