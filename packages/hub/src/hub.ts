@@ -161,8 +161,13 @@ class RunningHub implements Hub {
     });
     this.#membership = await openMembership({ identity, directory, store, clock });
     const nameOfHub = (hubId: HubId) => this.#nameOfHub(hubId);
+    const mode = options.toolPinning ?? "alert";
+    this.#tools = opened.use(
+      await openToolWatch({ selfId: identity.hubId, mode, store, audit, clock, log, nameOfHub }),
+    );
     this.#consent = await openConsent({
       apps: this.appHost,
+      accepted: this.#tools.own,
       name: identity.name,
       store,
       audit,
@@ -171,10 +176,6 @@ class RunningHub implements Hub {
       nameOfHub,
       onRules: announce,
     });
-    const mode = options.toolPinning ?? "alert";
-    this.#tools = opened.use(
-      await openToolWatch({ selfId: identity.hubId, mode, store, audit, clock, log, nameOfHub }),
-    );
     this.#catalogue = new FleetCatalogue({
       selfId: identity.hubId,
       router: () => this.#federation.router,

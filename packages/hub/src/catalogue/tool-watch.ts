@@ -6,6 +6,7 @@ import { sha256 } from "@fed/trust";
 import type { AppHost } from "../apps/app-host.js";
 import type { ToolDefinition } from "../apps/tool-list.js";
 import type { AuditTrail } from "../audit-trail.js";
+import type { AcceptedTools } from "../consent/guard.js";
 import { isObject } from "../mcp/json-rpc.js";
 import type { AppTarget } from "../operators/within.js";
 import type { Logger } from "../options.js";
@@ -56,6 +57,15 @@ export class ToolWatch implements AsyncDisposable {
   /** A request is about to be sent. @throws {HubError} TOOL_CHANGED where what has changed waits for the operator. */
   assertAccepted(hub: HubId, { app, method, params }: AppTarget): void {
     if (method === "tools/call") this.pins.assertAccepted({ hub, app, tool: String(params.name) });
+  }
+
+  /** What of this hub's own tools was accepted. */
+  get own(): AcceptedTools {
+    const hub = this.#selfId;
+    return {
+      assertAccepted: (app, tool) => this.pins.assertAccepted({ hub, app, tool }),
+      isChanged: (app, tool) => this.pins.changedOf(hub, app)?.has(tool) === true,
+    };
   }
 
   /** Hubs that are revoked do not come back. */

@@ -5,13 +5,14 @@ import type { AuditTrail } from "../audit-trail.js";
 import { HubError } from "../errors.js";
 import { ApprovalDesk } from "./approval-desk.js";
 import type { Approvals } from "./approvals.js";
-import { type DefinedApps, Guard, type RatedTool } from "./guard.js";
+import { type AcceptedTools, type DefinedApps, Guard, type RatedTool } from "./guard.js";
 import { openToolRuleBook, type ToolRuleBook } from "./tool-rule-book.js";
 
 /** Options of {@link openConsent}. */
 export interface ConsentOptions {
   /** The hub's own. */
   readonly apps: DefinedApps;
+  readonly accepted: AcceptedTools;
   /** The hub's name. */
   readonly name: string;
   readonly store: Store;
@@ -41,7 +42,7 @@ const maxTimeoutMs = 3_600_000;
 
 /** Loads the owner's rules. @throws {HubError} REQUEST_INVALID for a timeout that is none. */
 export async function openConsent(options: ConsentOptions): Promise<Consent> {
-  const { apps, name, store, audit, clock, nameOfHub, timeoutMs = defaultTimeoutMs } = options;
+  const { apps, accepted, name, store, audit, clock, nameOfHub, timeoutMs = defaultTimeoutMs } = options;
   if (!(timeoutMs >= 1 && timeoutMs <= maxTimeoutMs)) {
     throw new HubError({
       code: "REQUEST_INVALID",
@@ -53,7 +54,7 @@ export async function openConsent(options: ConsentOptions): Promise<Consent> {
     audit.note({ type: "tool-rules.changed" });
     options.onRules();
   });
-  const guard = new Guard({ apps, rules, clock });
+  const guard = new Guard({ apps, rules, accepted, clock });
   const approvals = new ApprovalDesk({
     name,
     timeoutMs,

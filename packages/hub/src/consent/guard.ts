@@ -31,6 +31,14 @@ export interface DefinedApps extends LocalApps {
   learn(app: string, tool: string, context: AppContext): Promise<void>;
 }
 
+/** What the owner has accepted of what tools say of themselves. */
+export interface AcceptedTools {
+  /** @throws {HubError} TOOL_CHANGED for a tool that is not called before it is accepted. */
+  assertAccepted(app: string, tool: string): void;
+  /** Whether the tool's definition is another than the accepted one. */
+  isChanged(app: string, tool: string): boolean;
+}
+
 /** What an operator is shown of a call's arguments, bytes of JSON. */
 const shownBytes = 2048;
 /** Requests that belong to a call which was allowed, or that change nothing. */
@@ -42,11 +50,18 @@ const taskMethods: ReadonlySet<string> = new Set(["tasks/get", "tasks/list", "ta
 export class Guard implements LocalApps {
   readonly #apps: DefinedApps;
   readonly #rules: ToolRuleBook;
+  readonly #accepted: AcceptedTools;
   readonly #continuations: Continuations;
 
-  constructor(options: { readonly apps: DefinedApps; readonly rules: ToolRuleBook; readonly clock: Clock }) {
+  constructor(options: {
+    readonly apps: DefinedApps;
+    readonly rules: ToolRuleBook;
+    readonly accepted: AcceptedTools;
+    readonly clock: Clock;
+  }) {
     this.#apps = options.apps;
     this.#rules = options.rules;
+    this.#accepted = options.accepted;
     this.#continuations = new Continuations(options.clock);
   }
 
@@ -75,16 +90,23 @@ export class Guard implements LocalApps {
     const rule = this.#rules.ruleFor(app, tool);
     if (rule && isObject(result) && result.resultType === "input_required" && typeof result.requestState === "string") {
       const { operator } = context.caller;
-      if (asks(rule, this.hints(app, tool ?? "").risk))
+      if (asks(rule, this.#known(this.hints(app, tool ?? "").risk, rule, app, tool)))
         this.#continuations.expect({ operator, app, ...request }, result.requestState);
     }
     return redactResult(result, this.#secretsOf(app, request.method, tool, rule));
   }
 
-  /** Whether a call waits for the operator. A risk that is not known counts as any. */
+  /**
+   * Whether a call waits for the operator. A risk that is not known counts as any; what an app says of a tool that it has
+   * changed since it was accepted is not known.
+   * @throws {HubError} TOOL_CHANGED for a tool that is not called before it is accepted, whoever calls.
+   */
   asks({ app, method, params, tool, risk, caller }: ConsentRequest): boolean {
+    if (tool !== undefined) this.#accepted.assertAccepted(app, tool);
     const rule = this.#rules.ruleFor(app, tool);
-    if (!rule || (tool === undefined && followUps.has(method)) || !asks(rule, risk)) return false;
+    if (!rule || (tool === undefined && followUps.has(method)) || !asks(rule, this.#known(risk, rule, app, tool))) {
+      return false;
+    }
     return !this.#continuations.take({ operator: caller.operator, app, method, params });
   }
 
@@ -109,9 +131,15 @@ export class Guard implements LocalApps {
     return (this.#apps.tools(app) ?? []).map((definition) => {
       const rule = this.#rules.ruleFor(app, definition.name);
       const risk = rule?.risk ?? factsOf(definition).risk;
-      const asked = rule !== undefined && asks(rule, risk);
+      const asked = rule !== undefined && asks(rule, this.#known(risk, rule, app, definition.name));
       return { tool: definition.name, risk, by: rule?.risk ? "owner" : "app", asked };
     });
+  }
+
+  /** `risk`, unless it is the word of an app that says something else by now than what was accepted. */
+  #known(risk: Risk | undefined, rule: ToolRule, app: string, tool: string | undefined): Risk | undefined {
+    const isOwners = tool === undefined || rule.risk !== undefined;
+    return isOwners || !this.#accepted.isChanged(app, tool) ? risk : undefined;
   }
 
   #facts(app: string, tool: string): ToolFacts | undefined {

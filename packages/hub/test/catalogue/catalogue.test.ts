@@ -29,9 +29,13 @@ async function fleetOf(
   fleet: TestFleet,
   texts: { description: string; added?: boolean },
   pc1: Partial<HubOptions> = {},
+  pc2: Partial<HubOptions> = {},
 ) {
   const app = changingApp(texts);
-  const hubs = await pair(fleet, { pc1: { http: loopback.listen, ...pc1 }, pc2: { apps: { app: app.config } } });
+  const hubs = await pair(fleet, {
+    pc1: { http: loopback.listen, ...pc1 },
+    pc2: { apps: { app: app.config }, ...pc2 },
+  });
   await hubs.pc2.sharing.share("app", "cluster");
   const operator = hubs.pc1.operators.local("tester");
   await expect.poll(() => toolsOf(hubs.pc1, operator)).toContain("work");
@@ -176,6 +180,23 @@ describe("a tool whose definition changes", () => {
     await pc1.apps.acceptTools({ app: "app" }, { operator });
     await call(pc1, operator, "added");
     expect(calls).toEqual(["work", "work", "work"]);
+  });
+
+  it("is refused to other hubs, too, where its owner has chosen that", async () => {
+    await using fleet = new TestFleet();
+    const texts = { description: "Does the work." };
+    const { pc1, pc2, operator, calls } = await fleetOf(fleet, texts, {}, { toolPinning: "approve" });
+    await call(pc1, operator);
+    texts.description = "Does other work.";
+    await pc2.apps.restart("app");
+    await expect.poll(() => pc2.apps.changedTools()).toHaveLength(1);
+    await expectCode(call(pc1, operator), "TOOL_CHANGED");
+    expect(await auditOf(pc2, "call.decision")).toContainEqual(
+      expect.objectContaining({ decision: "deny", rule: "consent: TOOL_CHANGED", from: pc1.hubId }),
+    );
+    await pc2.apps.acceptTools({ app: "app" }, { operator: pc2.operators.local("owner") });
+    await call(pc1, operator);
+    expect(calls).toEqual(["work", "work"]);
   });
 
   it("is remembered over a restart of the hub that saw it first", async () => {

@@ -49,10 +49,13 @@ class Notes implements DefinedApps {
 let notes: Notes;
 let rules: ToolRuleBook;
 let guard: Guard;
+let changed: string[];
 beforeEach(async () => {
+  changed = [];
   notes = new Notes();
   rules = await openToolRuleBook(createMemoryStore(), () => {});
-  guard = new Guard({ apps: notes, rules, clock });
+  const accepted = { assertAccepted() {}, isChanged: (_app: string, tool: string) => changed.includes(tool) };
+  guard = new Guard({ apps: notes, rules, accepted, clock });
 });
 
 function asks(tool: string | undefined, more: Partial<ConsentRequest> = {}): boolean {
@@ -121,6 +124,16 @@ describe("whether to ask", () => {
       true,
       false,
     ]);
+  });
+
+  it("takes no word for the risk of a tool that is another than the accepted one, but the owner's", async () => {
+    await guard.learn("notes", "", context);
+    await rules.change("notes", "*", { execute: "ask" });
+    changed = ["read"];
+    expect(["read", "write"].map((tool) => asks(tool))).toEqual([true, false]);
+    expect((await guard.rated("notes", caller, context.signal))[0]).toMatchObject({ tool: "read", asked: true });
+    await rules.change("notes", "read", { risk: "read" });
+    expect(asks("read")).toBe(false);
   });
 
   it("is no for what belongs to a call that was allowed", async () => {
