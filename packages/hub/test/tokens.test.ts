@@ -248,6 +248,23 @@ describe("a child", () => {
     await tokens.revoke(made[0]!.id);
     await tokens.issue({ name: "next", parent: parent.id });
   });
+
+  it("is one of at most 512 that go back to the same first one, which leaves room for others", async () => {
+    const parent = await root();
+    const children: IssuedToken[] = [];
+    for (let i = 0; i < 8; i++) children.push(await tokens.issue({ name: `c${i}`, parent: parent.id }));
+    let made = children.length;
+    for (const child of children) {
+      for (let i = 0; i < tokenLimits.children && made < tokenLimits.line; i++, made++) {
+        await tokens.issue({ name: "grandchild", parent: child.id });
+      }
+    }
+    await expectCode(tokens.issue({ name: "x", parent: children.at(-1)!.id }), "AGENT_TOKEN_LIMIT");
+    await expectCode(tokens.issue({ name: "x", parent: parent.id }), "AGENT_TOKEN_LIMIT");
+    await tokens.issue({ name: "x", parent: (await root()).id });
+    await tokens.revoke(children[0]!.id);
+    await tokens.issue({ name: "x", parent: parent.id });
+  });
 });
 
 describe("revoking", () => {

@@ -103,6 +103,13 @@ export function isUnder(node: TokenNode, ancestor: TokenNode): boolean {
   return false;
 }
 
+/** The token without a parent that `node` goes back to. */
+export function firstOf(node: TokenNode): TokenNode {
+  let first = node;
+  while (first.parent) first = first.parent;
+  return first;
+}
+
 /** Revoked with the first of its line that was; expired by itself, since no child outlives its parent. */
 export function endOfToken(node: TokenNode, atMs: number): TokenEnd {
   let revokedAtMs = Number.POSITIVE_INFINITY;

@@ -19,7 +19,7 @@ import {
   type TokenRequest,
   tokenRequest,
 } from "./token-record.js";
-import { endOfToken, isUnder, type TokenEnd, type TokenNode, TokenTree } from "./token-tree.js";
+import { endOfToken, firstOf, isUnder, type TokenEnd, type TokenNode, TokenTree } from "./token-tree.js";
 
 /** Numbers of this file. */
 export const tokenLimits = {
@@ -27,6 +27,8 @@ export const tokenLimits = {
   tokens: 4096,
   /** Tokens made with one token that are good. */
   children: 64,
+  /** Tokens below one without a parent that are good: an agent leaves room for the other operators. */
+  line: 512,
   /** Generations below a token without a parent. */
   depth: 4,
   /** How long ended ones are still listed. */
@@ -197,6 +199,10 @@ export async function openOperatorTokens(options: OperatorTokensOptions): Promis
     if (depth >= tokenLimits.depth) throw full(`At most ${tokenLimits.depth} generations of tokens follow on one.`);
     if (tree.childrenOf(parent).filter(isActive).length >= tokenLimits.children) {
       throw full(`A token has at most ${tokenLimits.children} children that are good.`);
+    }
+    // The first of its line is one of them.
+    if (tree.list(firstOf(parent)).filter(isActive).length > tokenLimits.line) {
+      throw full(`At most ${tokenLimits.line} tokens that are good follow on one.`);
     }
   }
 
