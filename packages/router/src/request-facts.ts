@@ -1,6 +1,7 @@
 /** What a request to an app is, as far as it matters to whoever decides on it. */
 import type { Json } from "@fed/core";
 import { RouterError } from "./errors.js";
+import { limits } from "./limits.js";
 import type { AppRequest, SharingRequest } from "./ports.js";
 import { isObject } from "./wire.js";
 
@@ -28,21 +29,23 @@ export function methodFacts(action: SharingRequest["action"], method: string): P
 /** Whoever may call one tool may ask which: what is not for the caller is taken out of the answer. */
 export function actionOf({ method, params }: AppRequest): SharingRequest["action"] {
   if (method === "tools/list" || method === "server/discover" || method === "ping") return "list";
-  return method === "subscriptions/listen" && !namesResources(params) ? "list" : "call";
+  return method === "subscriptions/listen" && followsListsAlone(params) ? "list" : "call";
 }
 
-/** That a list has changed says no more than the list; what happens to a resource does. */
-function namesResources(params: unknown): boolean {
+/** That a list has changed says no more than the list; what happens to a resource does, and whatever an extension follows may. */
+const listChanges: ReadonlySet<string> = new Set(["promptsListChanged", "resourcesListChanged", "toolsListChanged"]);
+
+function followsListsAlone(params: unknown): boolean {
   const filter = isObject(params as Json) ? (params as { readonly notifications?: Json }).notifications : undefined;
-  return isObject(filter) && filter.resourceSubscriptions !== undefined;
+  return !isObject(filter) || Object.keys(filter).every((name) => listChanges.has(name));
 }
 
 /** The tool that is called; undefined for any other request. @throws {RouterError} REQUEST_MALFORMED. */
 export function toolOf(request: AppRequest): string | undefined {
   if (request.method !== "tools/call") return undefined;
   const { params } = request;
-  if (typeof params === "object" && params !== null && "name" in params && typeof params.name === "string") {
-    return params.name;
-  }
+  const { name } = (params ?? {}) as { readonly name?: unknown };
+  // No app has one with a longer name, and it is written down whatever becomes of the call.
+  if (typeof name === "string" && name.length <= limits.toolNameChars) return name;
   throw new RouterError({ code: "REQUEST_MALFORMED", message: "tools/call names no tool." });
 }

@@ -19,6 +19,9 @@ const nameSources: Readonly<Record<string, string>> = {
 /** What an app of the older era might still answer, and this revision does not know any more. */
 const removed = new Set(["initialize", "logging/setLevel", "ping", "resources/subscribe", "resources/unsubscribe"]);
 
+/** What travels between hubs and is written down. */
+const maxMethodChars = 128;
+
 /** Serves one request. `revision` is the one the message claims. */
 export async function serveModern(
   exchange: Exchange,
@@ -35,8 +38,9 @@ export async function serveModern(
   });
   const refusal = refusalOf(exchange, message, revision);
   if (refusal) return reply.fail(id, refusal, 400);
-  if (removed.has(method)) {
-    return reply.fail(id, { code: rpcCodes.methodNotFound, message: `MCP ${modernRevision} has no ${method}.` }, 404);
+  if (removed.has(method) || method.length > maxMethodChars) {
+    const message = `MCP ${modernRevision} has no ${method.slice(0, maxMethodChars)}.`;
+    return reply.fail(id, { code: rpcCodes.methodNotFound, message }, 404);
   }
   const facts = agentFacts(params);
   const progressToken = isObject(params._meta) ? params._meta.progressToken : undefined;

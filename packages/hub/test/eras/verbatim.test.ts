@@ -141,7 +141,7 @@ describe.each(ways)("an agent of the %s era, an app of the %s era, through its %
     const before = heard[app].length;
     for (const method of era === "old"
       ? ["notifications/made-up"]
-      : ["logging/setLevel", "ping", "resources/subscribe"]) {
+      : ["logging/setLevel", "ping", "resources/subscribe", `example.com/${"x".repeat(128)}`]) {
       const { last, status } = await ask(method, { level: "debug", uri: "test://one" });
       expect(last.error).toMatchObject({ code: -32601 });
       if (era === "new") expect(status).toBe(404);
