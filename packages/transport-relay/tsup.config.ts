@@ -1,5 +1,12 @@
 import { room } from "../../scripts/tsup-room.ts";
 
 export default room({
-  entry: ["src/index.ts", "src/chacha-node.ts", "src/chacha-noble.ts", "src/ed25519-node.ts", "src/ed25519-noble.ts"],
+  entry: [
+    "src/index.ts",
+    "src/core/index.ts",
+    "src/chacha-node.ts",
+    "src/chacha-noble.ts",
+    "src/ed25519-node.ts",
+    "src/ed25519-noble.ts",
+  ],
 });

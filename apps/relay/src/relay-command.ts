@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { openAdmitFile } from "./admit-file.js";
 import { openCaptureFile } from "./capture-file.js";
 import { parseListenAddress } from "./listen-address.js";
-import { startRelay } from "./start-relay.js";
+import { type StartRelayOptions, startRelay } from "./start-relay.js";
 
 /** What the command line says. */
 export interface RelayCommandOptions {
@@ -13,6 +13,9 @@ export interface RelayCommandOptions {
   readonly admitFile?: string;
   readonly origin?: string;
   readonly capture?: string;
+  readonly node?: string;
+  readonly nodes?: readonly string[];
+  readonly nats?: string;
   /** Print one JSON document when it listens; the log then goes nowhere. */
   readonly json?: boolean;
 }
@@ -25,6 +28,9 @@ export function withRelayOptions(command: Command): Command {
     .option("--admit <key...>", "fedrelay1. key of a cluster to serve; repeat for more", [])
     .option("--admit-file <file>", "file with one key per line; re-read when it changes")
     .option("--origin <url>", "what hubs use to get here, when it is not ws://HOST:PORT, e.g. wss://relay.example")
+    .option("--node <url>", "one of several nodes: how hubs reach this one")
+    .option("--nodes <url...>", "all nodes, the same list at each; every cluster is served by one of them")
+    .option("--nats <url>", "NATS server that the nodes share: they notice who is down, and carry what crosses")
     .option("--capture <file>", "append every byte that crosses the relay to this file");
 }
 
@@ -51,6 +57,7 @@ export async function runRelay(options: RelayCommandOptions): Promise<void> {
     log,
     ...(options.origin !== undefined && { origin: options.origin }),
     ...(capture && { capture: capture.write }),
+    ...severalOf(options),
   });
   if (json) process.stdout.write(`${JSON.stringify({ url: relay.url, port: relay.port, pid: process.pid })}\n`);
   if (options.admit.length + (file?.keys.length ?? 0) === 0) log("no admission keys: nobody is admitted (--admit)");
@@ -61,6 +68,12 @@ export async function runRelay(options: RelayCommandOptions): Promise<void> {
   file?.close();
   await relay.close();
   capture?.close();
+}
+
+function severalOf({ node, nodes, nats }: RelayCommandOptions): Pick<StartRelayOptions, "several"> {
+  if (node === undefined && nodes === undefined && nats === undefined) return {};
+  // What is missing is an error like a wrong URL: half a list would split a cluster.
+  return { several: { node: node ?? "", nodes: nodes ?? [], ...(nats !== undefined && { nats }) } };
 }
 
 function complain(error: unknown): void {

@@ -5,6 +5,7 @@ import {
   closeCode,
   clusterTag,
   createRelayCore,
+  formatRedirect,
   keepalive,
   maxFrameBytes,
   parseAdmissionKey,
@@ -12,10 +13,14 @@ import {
   type RelayLimits,
   type RelaySocket,
   type RelayStats,
+  refusalOf,
   relaySubprotocol,
-} from "@fed/transport-relay";
+  verifyUpgrade,
+} from "@fed/transport-relay/core";
 import { type WebSocket, WebSocketServer } from "ws";
 import { RelayHostError } from "./errors.js";
+import { connectNodeBus } from "./node-bus.js";
+import { checkNodes, createRelayNodes, type RelayNodes } from "./relay-nodes.js";
 
 const pingEveryMs = 25_000;
 const maxMissedPings = 2;
@@ -38,11 +43,23 @@ export interface StartRelayOptions {
   readonly admissionKeys: readonly string[] | (() => readonly string[]);
   /** What hubs use to get here, when it is not `ws://host:port`: behind a TLS proxy `wss://relay.example`. */
   readonly origin?: string;
+  /** This node's part in a relay of several; default: it is alone. */
+  readonly several?: RelayNodeOptions;
   /** One line per event; never a route, a token or content. Default: silent. */
   log?(line: string): void;
   /** The operator's own capture of every byte that crosses the relay. */
   capture?(direction: "in" | "out", bytes: Uint8Array): void;
   readonly limits?: Partial<RelayLimits>;
+}
+
+/** One of several nodes. */
+export interface RelayNodeOptions {
+  /** The URL under which hubs reach this node; one of `nodes`. Tokens may name any of them, or `origin`. */
+  readonly node: string;
+  /** All nodes, the same list at each. */
+  readonly nodes: readonly string[];
+  /** URL of the NATS server that they share. Without it a node that is down keeps its clusters. */
+  readonly nats?: string;
 }
 
 /** A relay that runs. */
@@ -61,7 +78,7 @@ export interface RunningRelay extends AsyncDisposable {
 
 /**
  * Starts a relay.
- * @throws {RelayHostError} RELAY_PORT_IN_USE, RELAY_LISTEN_FAILED. @throws {RelayError} KEY_INVALID for a malformed key.
+ * @throws {RelayHostError} RELAY_PORT_IN_USE, RELAY_LISTEN_FAILED, NODES_INVALID, NATS_NOT_INSTALLED, NATS_UNREACHABLE. @throws {RelayError} KEY_INVALID for a malformed key.
  */
 export async function startRelay(options: StartRelayOptions): Promise<RunningRelay> {
   const { host = "127.0.0.1", log = () => {}, capture } = options;
@@ -72,6 +89,9 @@ export async function startRelay(options: StartRelayOptions): Promise<RunningRel
   const admissionKeys = () => [...(fixed ?? (given as () => readonly string[])().map(parseAdmissionKey)), ...added];
 
   admissionKeys();
+  const { several } = options;
+  if (several !== undefined) checkNodes(several.node, several.nodes);
+  const bus = several?.nats === undefined ? undefined : await connectNodeBus(several.nats, log);
 
   const http = createServer({ connectionsCheckingInterval: 1_000 }, (request, response) => {
     const healthy = request.method === "GET" && request.url === "/healthz";
@@ -80,9 +100,14 @@ export async function startRelay(options: StartRelayOptions): Promise<RunningRel
   http.headersTimeout = 10_000;
   http.requestTimeout = 10_000;
   http.maxConnections = maxSockets;
-  const port = await listen(http, host, options.port ?? 0);
-  const url = options.origin ?? `ws://${host.includes(":") ? `[${host}]` : host}:${port}`;
-  const core = createRelayCore({ admissionKeys, origin: url, ...(options.limits && { limits: options.limits }) });
+  const port = await listen(http, host, options.port ?? 0).catch(async (error: unknown) => {
+    await bus?.close();
+    throw error;
+  });
+  const url = options.origin ?? several?.node ?? `ws://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const origins = [url, ...(several?.nodes ?? [])];
+  const core = createRelayCore({ admissionKeys, origin: origins, ...(options.limits && { limits: options.limits }) });
+  const nodes = several && createRelayNodes({ ...several, core, log, ...(bus && { bus }) });
   const server = new WebSocketServer({
     server: http,
     perMessageDeflate: false,
@@ -92,15 +117,35 @@ export async function startRelay(options: StartRelayOptions): Promise<RunningRel
   });
   const missed = new Map<WebSocket, number>();
 
+  /** How a socket is ended that may not come in here: only with several nodes, where its cluster must be known beforehand. */
+  function turnAway(protocols: string): { code: number; reason: string } | undefined {
+    if (nodes === undefined) return undefined;
+    try {
+      const offered = protocols.split(",").map((one) => one.trim());
+      const check = { admissionKeys: admissionKeys(), origins, atMs: Date.now() };
+      const target = nodes.elsewhere(verifyUpgrade(offered, check).tag);
+      return target === undefined ? undefined : { code: closeCode.elsewhere, reason: formatRedirect(target) };
+    } catch (error) {
+      return refusalOf(error);
+    }
+  }
+
   // From now on an error concerns one accept (too many open files, say) and must not end the process.
   server.on("error", (error) => log(`accept error: ${error.message}`));
-  server.on("connection", (socket, { socket: raw }) => {
+  server.on("connection", (socket, { socket: raw, headers }) => {
     socket.on("error", (error) => log(`socket error: ${error.message}`));
     if (socket.protocol !== relaySubprotocol) {
       socket.terminate();
       return;
     }
-    attach(core, socket, raw, capture, log);
+    const away = turnAway(headers["sec-websocket-protocol"] ?? "");
+    if (away !== undefined) {
+      log(`socket turned away: ${away.code}`);
+      socket.close(away.code, away.reason);
+      setTimeout(() => socket.terminate(), closeGraceMs).unref();
+      return;
+    }
+    attach({ core, nodes, capture, log }, socket, raw);
     missed.set(socket, 0);
     socket.on("pong", () => missed.set(socket, 0));
     socket.on("close", () => missed.delete(socket));
@@ -122,6 +167,7 @@ export async function startRelay(options: StartRelayOptions): Promise<RunningRel
   function close(): Promise<void> {
     closing ??= (async () => {
       clearInterval(pings);
+      nodes?.leave();
       core.restart(restartWithinMs, restartTryForMs);
       const grace = setTimeout(() => {
         for (const socket of server.clients) socket.terminate();
@@ -130,6 +176,7 @@ export async function startRelay(options: StartRelayOptions): Promise<RunningRel
       http.closeIdleConnections();
       await new Promise((resolve) => http.close(resolve));
       clearTimeout(grace);
+      await nodes?.close();
       log("relay stopped");
     })();
     return closing;
@@ -146,13 +193,15 @@ export async function startRelay(options: StartRelayOptions): Promise<RunningRel
   };
 }
 
-function attach(
-  core: RelayCore,
-  socket: WebSocket,
-  raw: Socket,
-  capture: StartRelayOptions["capture"],
-  log: (line: string) => void,
-): void {
+/** What every socket is attached to. */
+interface Host {
+  readonly core: RelayCore;
+  readonly nodes: RelayNodes | undefined;
+  readonly capture: StartRelayOptions["capture"];
+  readonly log: (line: string) => void;
+}
+
+function attach({ core, nodes, capture, log }: Host, socket: WebSocket, raw: Socket): void {
   const relaySide: RelaySocket = {
     get bufferedBytes() {
       return socket.bufferedAmount;
@@ -163,13 +212,15 @@ function attach(
     },
     close(code, reason) {
       log(`socket closed: ${code} ${reason}`);
+      nodes?.left(relaySide);
       socket.close(code, reason);
       // A peer that does not read would never see the close frame, and never answer it.
       setTimeout(() => socket.terminate(), closeGraceMs).unref();
     },
-    admitted({ class: cls }) {
+    admitted(place) {
       raw.off("data", limitUnadmitted);
-      log(`admitted a ${cls}`);
+      nodes?.arrived(relaySide, place);
+      log(`admitted a ${place.class}`);
     },
   };
   /** Ends the socket for what the core does not see. */
@@ -204,7 +255,10 @@ function attach(
     capture?.("in", bytes);
     core.message(relaySide, bytes);
   });
-  socket.on("close", () => core.closed(relaySide));
+  socket.on("close", () => {
+    core.closed(relaySide);
+    nodes?.left(relaySide);
+  });
 }
 
 function listen(http: ReturnType<typeof createServer>, host: string, port: number): Promise<number> {

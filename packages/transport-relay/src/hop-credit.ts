@@ -12,8 +12,8 @@ import { RelayError } from "./errors.js";
 const restingBytes = 65_536;
 /** Kept for senders that hold nothing at a destination. */
 const newcomerBytes = 65_536;
-/** A sender may hold this many times the room that it leaves to others: alone two thirds, one of ten still a tenth. */
-const shareOfRoom = 2;
+/** A sender may hold this many times the room that it leaves: alone seven tenths, which is more than a connection has under way. */
+const shareOfRoom = 3;
 
 /** How far a destination has read; the part of a place that changes. Bytes of RECV payload since its admission. */
 export interface HopCounts {

@@ -1,6 +1,6 @@
 export type { RelayAdmission } from "./admission.js";
-export type { CapabilityClaims, RelayClass, TokenCheck } from "./capability-token.js";
-export { closeCode, formatCloseReason, formatRedirect, refusalOf } from "./close-code.js";
+export type { RelayClass } from "./capability-token.js";
+export { closeCode } from "./close-code.js";
 export { RelayError, type RelayErrorCode } from "./errors.js";
 export { decodeFrame, encodeFrame, type Frame, keepalive, maxFrameBytes } from "./frame.js";
 export { createRelayGuestDial, type RelayGuestDialOptions } from "./guest-dial.js";
@@ -31,4 +31,4 @@ export {
   type RelayTransportOptions,
 } from "./relay-transport.js";
 export type { Rate } from "./token-bucket.js";
-export { relaySubprotocol, verifyUpgrade, type WebSocketConnect, type WebSocketLike } from "./web-socket.js";
+export { relaySubprotocol, type WebSocketConnect, type WebSocketLike } from "./web-socket.js";

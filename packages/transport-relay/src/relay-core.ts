@@ -38,7 +38,10 @@ export interface RelaySocket {
 export interface RelayCoreOptions {
   /** The public keys admitted now; asked at every admission. */
   admissionKeys(): readonly Uint8Array[];
-  /** What hubs name in their tokens, e.g. `wss://relay.example`; several when the relay has several names. */
+  /**
+   * What hubs name in their tokens, e.g. `wss://relay.example`; several, looked at anew at every
+   * admission, when the relay has several names.
+   */
   readonly origin: string | readonly string[];
   readonly clock?: Clock;
   readonly limits?: Partial<RelayLimits>;
@@ -111,7 +114,7 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
   const limits: RelayLimits = { ...defaultRelayLimits, ...options.limits };
   const admissions = createAdmissions<RelaySocket>({
     admissionKeys: () => options.admissionKeys(),
-    origins: [options.origin].flat(),
+    origins: typeof options.origin === "string" ? [options.origin] : options.origin,
     clock,
     timeoutMs: limits.admissionTimeoutMs,
   });

@@ -1,8 +1,9 @@
 import { type Connection, type FedError, isFedError } from "@fed/core";
 import { createTestClock, expectCode, readConnection, type TestClock } from "@fed/core/testing";
 import { afterEach, expect, test } from "vitest";
+import { verifyUpgrade } from "../src/core/index.js";
 import { formatGuestAddress, parseGuestAddress } from "../src/guest-address.js";
-import { createRelayGuestDial, encodeFrame, verifyUpgrade, type WebSocketLike } from "../src/index.js";
+import { createRelayGuestDial, encodeFrame, type WebSocketLike } from "../src/index.js";
 import type { RekeyLimits } from "../src/key-renewal.js";
 import type { RelayLimits } from "../src/relay-limits.js";
 import { createMemoryRelay, createTestHubs, type MemoryRelay, type TestHub, testRelayKeys } from "./memory-relay.js";
