@@ -87,12 +87,13 @@ export class ModernApp implements AppConnection, RpcHandlers {
       return;
     }
     const subscription = isObject(params._meta) ? params._meta[metaKeys.subscriptionId] : undefined;
-    if (subscription !== undefined) {
-      const notification = { method, params: withoutMetaKey(params, metaKeys.subscriptionId) };
-      this.#running.get(subscription as RequestId)?.notify(notification);
-      return;
-    }
-    this.#ownerOf(method, related)?.notify({ method, params });
+    const named = subscription ?? related;
+    const call = named === undefined ? this.#soleOwner(method, params) : this.#running.get(named as RequestId);
+    if (!call || this.#tasks.isOthers(params, call.principal)) return;
+    call.notify({
+      method,
+      params: subscription === undefined ? params : withoutMetaKey(params, metaKeys.subscriptionId),
+    });
   }
 
   ended(): void {
@@ -100,9 +101,10 @@ export class ModernApp implements AppConnection, RpcHandlers {
     this.#closed.resolve();
   }
 
-  #ownerOf(method: string, related: RequestId | undefined): Running | undefined {
-    if (related !== undefined) return this.#running.get(related);
-    const calls = [...this.#running.values()].filter(({ follows }) => !follows);
+  #soleOwner(method: string, params: Record<string, unknown>): Running | undefined {
+    const calls = [...this.#running.values()].filter(
+      ({ follows, principal }) => !follows && this.#tasks.concerns(params, principal),
+    );
     return soleOwner(calls, ({ wantsLogs }) => wantsLogs || method !== "notifications/message");
   }
 

@@ -34,10 +34,14 @@ export class TaskOwners {
 
   /** Whether what an app says with `params` may be for `principal`: no, if it is about another's task. */
   concerns(params: Record<string, unknown>, principal: string): boolean {
-    const { taskId, _meta } = params;
-    const related = isObject(_meta) ? _meta[metaKeys.relatedTask] : undefined;
-    const named = taskId ?? (isObject(related) ? related.taskId : undefined);
-    return named === undefined || this.#owners.get(String(named)) === principal;
+    const task = taskIn(params);
+    return task === undefined || this.#owners.get(task) === principal;
+  }
+
+  /** Whether what an app says with `params` is about a task that is known to be another's. */
+  isOthers(params: Record<string, unknown>, principal: string): boolean {
+    const task = taskIn(params);
+    return task !== undefined && (this.#owners.get(task) ?? principal) !== principal;
   }
 
   #learn(taskId: unknown, principal: string): void {
@@ -48,4 +52,11 @@ export class TaskOwners {
       this.#owners.delete(oldest);
     }
   }
+}
+
+/** The task that params name. */
+function taskIn({ taskId, _meta }: Record<string, unknown>): string | undefined {
+  const related = isObject(_meta) ? _meta[metaKeys.relatedTask] : undefined;
+  const named = taskId ?? (isObject(related) ? related.taskId : undefined);
+  return named === undefined ? undefined : String(named);
 }

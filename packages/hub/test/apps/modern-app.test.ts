@@ -76,3 +76,31 @@ it("an app that can tell nothing is asked once", async () => {
   expect(heard).toEqual([]);
   await app.close();
 });
+
+it("what is about an operator's task is for nobody else, neither who calls meanwhile nor who follows it", async () => {
+  const { app, transport } = await appThat({});
+  const sent: { readonly id: number; readonly method: string }[] = [];
+  transport.send = async (message) => void sent.push(message as never);
+  const request = (principal: string, method: string) => {
+    const heard: unknown[] = [];
+    const options = { principal, signal: new AbortController().signal, notify: (said: unknown) => heard.push(said) };
+    return { heard, result: app.request(method, {}, options), id: sent.at(-1)!.id };
+  };
+  const say = (params: object) =>
+    transport.onmessage?.({ jsonrpc: "2.0", method: "notifications/tasks", params } as JSONRPCMessage);
+  const begun = request("ann", "tools/call");
+  transport.onmessage?.({ jsonrpc: "2.0", id: begun.id, result: { resultType: "task", taskId: "1" } });
+  await begun.result;
+
+  const ann = request("ann", "subscriptions/listen");
+  const bob = request("bob", "subscriptions/listen");
+  const call = request("bob", "tools/call");
+  say({ taskId: "1", status: "completed" });
+  for (const { id } of [ann, bob]) {
+    say({ taskId: "1", _meta: { "io.modelcontextprotocol/subscriptionId": id } });
+    say({ taskId: "nobody's", _meta: { "io.modelcontextprotocol/subscriptionId": id } });
+  }
+  expect(call.heard).toEqual([]);
+  expect(ann.heard).toMatchObject([{ params: { taskId: "1" } }, { params: { taskId: "nobody's" } }]);
+  expect(bob.heard).toMatchObject([{ params: { taskId: "nobody's" } }]);
+});
