@@ -45,9 +45,9 @@ const asksForAll = ({ type, questions }: DnsMessage) =>
 async function questionTimes(seconds: number): Promise<number[]> {
   network.take();
   const times: number[] = [];
-  for (let ms = 0; ms < seconds * 1_000; ms += 100) {
-    await clock.advance(100);
-    if (network.take().some(({ message }) => asksForAll(message))) times.push((ms + 100) / 1_000);
+  for (let ms = 0; ms < seconds * 1_000; ms += 500) {
+    await clock.advance(500);
+    if (network.take().some(({ message }) => asksForAll(message))) times.push((ms + 500) / 1_000);
   }
   return times;
 }
@@ -55,7 +55,7 @@ async function questionTimes(seconds: number): Promise<number[]> {
 describe("asking", () => {
   it("is ever rarer: at once, after 1, 2, 4 … 60 s", async () => {
     browsing();
-    expect(await questionTimes(190)).toEqual([0.1, 1, 3, 7, 15, 31, 63, 123, 183]);
+    expect(await questionTimes(190)).toEqual([0.5, 1, 3, 7, 15, 31, 63, 123, 183]);
   });
 
   it("is repeated at 80, 85, 90 and 95 % of a lifetime, then no more often than before", async () => {
@@ -65,7 +65,7 @@ describe("asking", () => {
     await clock.advance(0);
     const times = await questionTimes(130);
     // The rest are those of every 60 s.
-    for (const due of [96, 102, 108, 114]) expect(times.some((at) => Math.abs(at - due) < 0.2)).toBe(true);
+    for (const due of [96, 102, 108, 114]) expect(times.some((at) => Math.abs(at - due) < 0.6)).toBe(true);
     expect(times.length).toBeLessThanOrEqual(7);
   });
 

@@ -1,5 +1,5 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createTestCluster, type TestCluster } from "./fixture/cluster.js";
+import { describe, it } from "vitest";
+import { createTestCluster } from "./fixture/cluster.js";
 import {
   candidate,
   createTestLan,
@@ -8,7 +8,6 @@ import {
   type ProcessEvent,
   said,
   startHub,
-  type TestLan,
 } from "./fixture/namespaces.js";
 
 const reason = namespacesUnavailable();
@@ -17,20 +16,12 @@ if (reason) console.info(`Skipped, blocked multicast in network namespaces: ${re
 const messageFrom = (hub: HubProcess) => (event: ProcessEvent) =>
   event.event === "message" && String(event.text).endsWith(`from ${hub.hubId}`);
 
-describe.skipIf(reason !== undefined)("networks that carry less than they should", () => {
-  let lan: TestLan;
-  let cluster: TestCluster;
-
-  beforeEach(async () => {
-    lan = createTestLan();
-    cluster = await createTestCluster();
-  });
-
-  afterEach(() => lan.close());
-
+describe.skipIf(reason !== undefined).concurrent("networks that carry less than they should", () => {
   const v4 = (number: number, hub: HubProcess) => `10.99.0.${number}:${hub.port}`;
 
-  it("where multicast is dropped, addresses told over another path connect", async () => {
+  it("where multicast is dropped, addresses told over another path connect", async ({ expect }) => {
+    using lan = createTestLan();
+    const cluster = await createTestCluster();
     for (const number of [1, 2]) {
       lan.plug(number);
       lan.port(number, "mcast_flood", "off");
@@ -53,7 +44,9 @@ describe.skipIf(reason !== undefined)("networks that carry less than they should
     await a.next(candidate(v4(2, b), false));
   });
 
-  it("an access point keeps its clients apart; when it lets them, they find each other", async () => {
+  it("an access point keeps its clients apart; when it lets them, they find each other", async ({ expect }) => {
+    using lan = createTestLan();
+    const cluster = await createTestCluster();
     for (const number of [1, 2, 3]) lan.plug(number);
     lan.port(1, "isolated", "on");
     lan.port(2, "isolated", "on");

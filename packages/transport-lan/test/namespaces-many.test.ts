@@ -100,7 +100,7 @@ describe.skipIf(reason !== undefined)("many on one network", () => {
     const storm = await startStorm(4);
     const hub = await startHub(lan, cluster, 1);
     const idle = await usage(hub);
-    const floodMs = 3_000;
+    const floodMs = 2_000;
     storm.tell({ do: "flood", forMs: floodMs });
     const other = await startHub(lan, cluster, 2);
     await hub.next(candidate(v4(2, other)));

@@ -1,5 +1,5 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createTestCluster, type TestCluster } from "./fixture/cluster.js";
+import { describe, it } from "vitest";
+import { createTestCluster } from "./fixture/cluster.js";
 import {
   candidate,
   createTestLan,
@@ -7,7 +7,6 @@ import {
   type ProcessEvent,
   said,
   startHub,
-  type TestLan,
 } from "./fixture/namespaces.js";
 
 const reason = namespacesUnavailable();
@@ -17,18 +16,12 @@ const v4 = (number: number, hub: { readonly port: number }) => `10.99.0.${number
 const messageFrom = (hub: { readonly hubId: string }) => (event: ProcessEvent) =>
   event.event === "message" && String(event.text).endsWith(`from ${hub.hubId}`);
 
-describe.skipIf(reason !== undefined)("real multicast between network namespaces", () => {
-  let lan: TestLan;
-  let cluster: TestCluster;
-
-  beforeEach(async () => {
-    lan = createTestLan();
-    cluster = await createTestCluster();
-  });
-
-  afterEach(() => lan.close());
-
-  it("hubs find each other, talk over TLS, come back after a re-created interface, and say goodbye", async () => {
+describe.skipIf(reason !== undefined).concurrent("real multicast between network namespaces", () => {
+  it("hubs find each other, talk over TLS, come back after a re-created interface, and say goodbye", async ({
+    expect,
+  }) => {
+    using lan = createTestLan();
+    const cluster = await createTestCluster();
     lan.plug(1);
     lan.plug(2);
     const a = await startHub(lan, cluster, 1, { dial: true });
@@ -61,7 +54,9 @@ describe.skipIf(reason !== undefined)("real multicast between network namespaces
     await left;
   });
 
-  it("an interface re-created with the same address, unnoticed in between, is heard on again", async () => {
+  it("an interface re-created with the same address, unnoticed in between, is heard on again", async ({ expect }) => {
+    using lan = createTestLan();
+    const cluster = await createTestCluster();
     lan.plug(1);
     lan.plug(2);
     const a = await startHub(lan, cluster, 1);
@@ -72,7 +67,9 @@ describe.skipIf(reason !== undefined)("real multicast between network namespaces
     await b.next(candidate(v4(1, a)));
   });
 
-  it("hubs without IPv4 find each other and talk", async () => {
+  it("hubs without IPv4 find each other and talk", async ({ expect }) => {
+    using lan = createTestLan();
+    const cluster = await createTestCluster();
     lan.plug(1, { ipv4: false });
     lan.plug(2, { ipv4: false });
     const [a, b] = await Promise.all([startHub(lan, cluster, 1, { dial: true }), startHub(lan, cluster, 2)]);
@@ -81,7 +78,9 @@ describe.skipIf(reason !== undefined)("real multicast between network namespaces
     expect(found.every((address) => /^\[fe80::.+%eth0\]:\d+$/.test(address))).toBe(true);
   });
 
-  it("a hub on two networks is found on each at its address there, and finds those on each", async () => {
+  it("a hub on two networks is found on each at its address there, and finds those on each", async ({ expect }) => {
+    using lan = createTestLan();
+    const cluster = await createTestCluster();
     lan.plug(1);
     lan.plug(1, { network: 2, as: "eth1" });
     lan.plug(2);
