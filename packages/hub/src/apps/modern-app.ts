@@ -2,7 +2,7 @@
 import { CoreError, type Json } from "@fed/core";
 import type { Notification } from "@fed/router";
 import { HubError } from "../errors.js";
-import { isObject, type RequestId, type RpcFailure, rpcCodes } from "../mcp/json-rpc.js";
+import { hasMembers, isObject, type RequestId, type RpcFailure, rpcCodes } from "../mcp/json-rpc.js";
 import { agentFacts, metaKeys, modernParams, modernRevision, withoutMetaKey } from "../mcp/meta.js";
 import { answersOnly, isGivenUp } from "../mcp/refusal.js";
 import type { AppConnection, AppDescription, AppRequestOptions } from "./app-connection.js";
@@ -132,10 +132,6 @@ export class ModernApp implements AppConnection, RpcHandlers {
     };
     this.request("subscriptions/listen", { notifications: wanted }, options).then(again, again);
   }
-}
-
-function hasMembers(value: unknown): boolean {
-  return isObject(value) && Object.keys(value).length > 0;
 }
 
 /** The params of a request that goes on with the agent's answers; this app waits for none of them. */

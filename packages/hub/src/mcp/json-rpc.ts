@@ -88,6 +88,11 @@ function federationFailure({ code, message, hint, retryable }: FedError): RpcFai
   };
 }
 
+/** Whether `value` is a JSON object with something in it. */
+export function hasMembers(value: unknown): boolean {
+  return isObject(value) && Object.keys(value).length > 0;
+}
+
 /** Whether `value` is a JSON object. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);

@@ -3,7 +3,7 @@ import type { ServerResponse } from "node:http";
 import { type Clock, CoreError, type Store } from "@fed/core";
 import { InFlight } from "@fed/router";
 import { HubError } from "../errors.js";
-import { failureOf, isObject, type RequestId, type RpcRequest, rpcCodes } from "../mcp/json-rpc.js";
+import { failureOf, hasMembers, isObject, type RequestId, type RpcRequest, rpcCodes } from "../mcp/json-rpc.js";
 import { isLogLevel } from "../mcp/log-level.js";
 import { type AgentFacts, stampFacts } from "../mcp/meta.js";
 import { givingUp } from "../mcp/refusal.js";
@@ -182,18 +182,22 @@ export function createLegacyRequests(options: {
           ...(session.settings.subscriptions.length > 0 && { resourceSubscriptions: session.settings.subscriptions }),
         };
         const { signal } = following;
+        let follows = false;
+        // Something went away, or began anew: the client reads the lists again when it has connected again.
+        const lost = () => {
+          if (!signal.aborted) stream.end();
+        };
         service
           .request("subscriptions/listen", stampFacts({ notifications: wanted }, factsOf(session)), {
             operator,
             signal,
             notify: ({ method, params }) => {
               if (method !== "notifications/subscriptions/acknowledged") stream.notify(method, params);
+              else follows = isObject(params) && hasMembers(params.notifications);
             },
           })
-          .catch(() => {
-            // Something went away; the client reads the lists again when it has connected again.
-            if (!signal.aborted) stream.end();
-          });
+          // A service that has nothing to tell ends at once, and its stream stays silent.
+          .then(() => follows && lost(), lost);
         before?.abort(cancelled());
       };
       let isOpen = true;

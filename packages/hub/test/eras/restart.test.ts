@@ -95,3 +95,25 @@ it("a new app's question outlives a restart, for it is all in the state", async 
   const { last } = await modern(endpoint, "tools/call", { name: "ask-form", requestState, inputResponses });
   expect(last.result).toMatchObject({ content: [{ text: JSON.stringify(inputResponses) }] });
 });
+
+it.each<AppKind>(["old-stdio", "new-stdio"])(
+  "what an agent listens to ends with the app %s, so that it looks again",
+  async (kind) => {
+    await using apps = new Apps();
+    await using fleet = new TestFleet();
+    const hub = await fleet.hub("pc1", { http, apps: { app: await apps.start(kind) } });
+    const { token } = await hub.operators.issueToken({ name: "ann", scope: "ReadWrite" });
+    const agent = await LegacyAgent.open({ url: `${hub.url}/apps/pc1/app/mcp`, token });
+    const stream = await agent.listen(AbortSignal.timeout(20_000));
+    const ended = (async () => {
+      for await (const _message of messagesOf(stream));
+    })();
+    await agent.request("tools/call", { name: "heard" });
+    await hub.apps.restart("app");
+    await ended;
+
+    const again = await agent.listen(AbortSignal.timeout(20_000));
+    expect(again.status).toBe(200);
+    await again.body?.cancel();
+  },
+);
