@@ -1,4 +1,5 @@
 /** Apps over HTTP that have turned bad, as the agents of their hub see them. */
+import { expectCode } from "@fed/core/testing";
 import { describe, expect, it } from "vitest";
 import { startWebApp } from "./apps/web-app.js";
 import { LegacyAgent, modern } from "./eras/raw-agent.js";
@@ -48,5 +49,21 @@ describe("an app that", () => {
     const { endpoint } = await hubOf(fleet, web.url);
     expect((await modern(endpoint, "tools/call", { name: "say" })).last.error).toEqual(error);
     expect(web.heard.filter(({ method }) => method === "tools/call")).toHaveLength(1);
+  });
+
+  it("has tools without end is described by an error, soon", async () => {
+    await using web = await startWebApp();
+    const tools = Array.from({ length: 4 }, (_, i) => ({ name: `t${i}`, description: "x".repeat(256 * 1024) }));
+    web.behaviour = (_request, response, { method, id }) => {
+      if (method !== "tools/list") return false;
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(JSON.stringify({ jsonrpc: "2.0", id, result: { tools, nextCursor: "more" } }));
+      return true;
+    };
+    await using fleet = new TestFleet();
+    const { hub } = await hubOf(fleet, web.url);
+    const operator = hub.operators.local("ann");
+    await expectCode(hub.apps.describe({ app: "web" }, { operator }), "RESULT_TOO_LARGE");
+    expect(web.heard.filter(({ method }) => method === "tools/list").length).toBeLessThan(10);
   });
 });

@@ -1,4 +1,5 @@
 /** What an app printed on standard error, the last 64 KiB of it, across its restarts. */
+import { redactText } from "../redaction.js";
 import type { Conceal } from "./app-secrets.js";
 
 const keptBytes = 64 * 1024;
@@ -32,10 +33,13 @@ export class AppLog {
     return lines.slice(-count);
   }
 
-  /** The last line that is not empty, at most 300 characters; "" when there is none. */
+  /**
+   * The last line that is not empty, at most 300 characters; "" when there is none. Callers are told it when the app fails, so
+   * what looks like a secret is taken out, too.
+   */
   last(conceal: Conceal): string {
     const line = this.lines(conceal).findLast((each) => each.trim() !== "") ?? "";
-    return line.trim().slice(0, 300);
+    return redactText(line.trim(), { maxChars: 300 });
   }
 
   /** Without a first line whose beginning is lost: half a secret is not recognised. */

@@ -1,6 +1,6 @@
 /** The apps of the whole fleet for this hub's operators: listed, searched and described. */
 import type { Clock, HubId } from "@fed/core";
-import type { Caller, CatalogueEntry, Place, Router } from "@fed/router";
+import { type Caller, type CatalogueEntry, limits, type Place, type Router, RouterError } from "@fed/router";
 import type { ToolDefinition } from "../apps/tool-list.js";
 import type { AuditTrail } from "../audit-trail.js";
 import { isObject } from "../mcp/json-rpc.js";
@@ -77,7 +77,10 @@ export class FleetCatalogue {
     return { matches: hits.map((hit) => foundApp(hit, this.#changedOf)), ...page };
   }
 
-  /** One app with its tools' whole definitions; it is started for that if need be. @throws {FedError} as a call. */
+  /**
+   * One app with its tools' whole definitions; it is started for that if need be.
+   * @throws {FedError} as a call; RESULT_TOO_LARGE where they have more than 4 MiB of JSON together.
+   */
   async describe({ hub, app }: AppAddress, options: ListOptions): Promise<DescribedApp> {
     const { callerOf } = this.#options;
     const { operator, signal } = options;
@@ -139,11 +142,14 @@ export class FleetCatalogue {
 
   async #definitions(target: AppAddress, options: ListOptions): Promise<ToolDefinition[]> {
     const definitions: ToolDefinition[] = [];
+    let bytes = 0;
     let cursor: unknown;
     for (let page = 0; page < maxToolPages; page++) {
       const params = cursor === undefined ? {} : { cursor };
       const result = await this.#options.request({ ...target, method: "tools/list", params }, options);
       if (!isObject(result) || !Array.isArray(result.tools)) break;
+      bytes += Buffer.byteLength(JSON.stringify(result.tools));
+      if (bytes > limits.bodyBytes) throw tooLarge(target.app);
       definitions.push(...result.tools.filter(isDefinition));
       cursor = result.nextCursor;
       if (cursor === undefined) break;
@@ -155,6 +161,14 @@ export class FleetCatalogue {
 /** What a narrowed token is for; undefined: not narrowed. */
 function visibleTo(operator: Operator): ((place: Place) => boolean) | undefined {
   return operator.allow && ((place) => allows(operator, { action: "list", ...place }));
+}
+
+function tooLarge(app: string): RouterError {
+  return new RouterError({
+    code: "RESULT_TOO_LARGE",
+    message: `The tools of the app ${app} say more than ${limits.bodyBytes} bytes of themselves.`,
+    hint: "Its own endpoint /apps/HUB/APP/mcp shows them in pages.",
+  });
 }
 
 function isDefinition(tool: unknown): tool is ToolDefinition {

@@ -35,6 +35,8 @@ describe("what an app printed", () => {
     expect(log.lines(conceal)).toEqual(["token [redacted] given"]);
     for (let i = 0; i < 10_000; i++) log.append(Buffer.from(`${secret}\n`));
     expect(new Set(log.lines(conceal))).toEqual(new Set(["[redacted]"]));
+    log.append(Buffer.from("usage: app --api-key=hunter2\n"));
+    expect(log.last(conceal), "what is shown to callers").toBe("usage: app --api-key=[redacted]");
   });
 });
 
