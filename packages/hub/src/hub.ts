@@ -128,6 +128,7 @@ class RunningHub implements Hub {
       router: () => this.#federation.router,
       nameOfHub: (hubId) => this.#nameOfHub(hubId),
       revocations: () => this.#revocation?.list(),
+      secretInputs: (app, tool) => this.#consent.secretInputs(app, tool),
     });
     this.#calls = new FleetCalls({
       selfId: parts.identity.hubId,

@@ -6,6 +6,7 @@ import { HubError } from "../errors.js";
 import { ApprovalDesk } from "./approval-desk.js";
 import type { Approvals } from "./approvals.js";
 import { type AcceptedTools, type DefinedApps, Guard, type RatedTool } from "./guard.js";
+import type { SecretSchema } from "./secret-fields.js";
 import { openToolRuleBook, type ToolRuleBook } from "./tool-rule-book.js";
 
 /** Options of {@link openConsent}. */
@@ -32,6 +33,8 @@ export interface Consent {
   readonly port: ConsentPort;
   readonly rules: ToolRuleBook;
   readonly approvals: Approvals;
+  /** Which arguments of a tool people are not shown. */
+  secretInputs(app: string, tool: string | undefined): readonly SecretSchema[];
   /** The tools of an app as they are rated now. */
   rated(app: string, caller: Caller, signal: AbortSignal): Promise<RatedTool[]>;
 }
@@ -71,6 +74,7 @@ export async function openConsent(options: ConsentOptions): Promise<Consent> {
     },
     rules,
     approvals,
+    secretInputs: (app, tool) => guard.secretInputs(app, tool),
     rated: (app, caller, signal) => guard.rated(app, caller, signal),
   };
 }

@@ -120,9 +120,13 @@ export class Guard implements LocalApps {
       ...rest
     } = (params ?? {}) as Record<string, unknown>;
     const value = tool === undefined ? { method, ...rest } : (args ?? {});
+    return redact(withoutSecrets(value, this.secretInputs(app, tool)), { maxBytes: shownBytes });
+  }
+
+  /** Which arguments of a tool people are not shown: those that its app marks, and what the owner lists. */
+  secretInputs(app: string, tool: string | undefined): SecretSchema[] {
     const input = tool === undefined ? undefined : this.#facts(app, tool)?.input;
-    const schemas = [...(input ? [input] : []), ...redactedBy(this.#rules.ruleFor(app, tool))];
-    return redact(schemas.length > 0 ? withoutSecrets(value, schemas) : value, { maxBytes: shownBytes });
+    return [...(input ? [input] : []), ...redactedBy(this.#rules.ruleFor(app, tool))];
   }
 
   /** The tools of an app with their risk; it is started if it was never asked. @throws {FedError} why it did not start. */

@@ -1,6 +1,7 @@
 /** Calls, shown live to whoever looks: what a person may see of them, made only while somebody looks. */
 import type { Clock, Json } from "@fed/core";
 import { isFedError } from "@fed/core";
+import { type SecretSchema, withoutSecrets } from "../consent/secret-fields.js";
 import { isObject } from "../mcp/json-rpc.js";
 import { redact, redactText } from "../redaction.js";
 import type { CallEvents, CallListener, CallOutcome, DeniedCall, ObservedCall } from "./call-events.js";
@@ -63,8 +64,18 @@ export interface TapOptions {
 /** Shows calls to `listener` until the function it returns is called; a throw of the listener is dropped. */
 export type Tap = (listener: (event: TapEvent) => void, options?: TapOptions) => () => void;
 
-/** See {@link Tap}. `nameOf` gives a hub's name. */
-export function createTap(events: CallEvents, clock: Clock, nameOf: (hubId: string) => string): Tap {
+/** What a tap is made from. */
+export interface TapSource {
+  readonly events: CallEvents;
+  readonly clock: Clock;
+  /** A hub's name. */
+  nameOf(hubId: string): string;
+  /** Which arguments nobody is shown, of a tool of this hub's own. */
+  secretInputs(app: string, tool: string | undefined): readonly SecretSchema[];
+}
+
+/** See {@link Tap}. */
+export function createTap({ events, clock, nameOf, secretInputs }: TapSource): Tap {
   return (show, options = {}) => {
     const { bodies = false } = options;
     const common = (call: ObservedCall): TappedCall => ({
@@ -92,7 +103,7 @@ export function createTap(events: CallEvents, clock: Clock, nameOf: (hubId: stri
           event: "started",
           ...common(call),
           requestBytes: jsonBytes(call.params),
-          ...(bodies ? { arguments: argumentsOf(call) } : {}),
+          ...(bodies ? { arguments: argumentsOf(call, secretInputs) } : {}),
         });
       },
       ended(call, outcome) {
@@ -138,9 +149,12 @@ function refused(
   };
 }
 
-function argumentsOf({ method, params }: ObservedCall): Json {
+/** An app of that name may be another hub's: then it hides too much. */
+function argumentsOf({ app, method, params }: ObservedCall, secretInputs: TapSource["secretInputs"]): Json {
   const { _meta, ...rest } = isObject(params) ? params : {};
-  return redact(method === "tools/call" ? rest.arguments : rest, { maxBytes: maxBodyBytes });
+  if (method !== "tools/call") return redact(rest, { maxBytes: maxBodyBytes });
+  const tool = typeof rest.name === "string" ? rest.name : undefined;
+  return redact(withoutSecrets(rest.arguments, secretInputs(app, tool)), { maxBytes: maxBodyBytes });
 }
 
 function optional<K extends string>(key: K, value: string | undefined): { readonly [key in K]?: string } {

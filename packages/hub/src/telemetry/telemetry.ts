@@ -8,7 +8,7 @@ import { createCallLog } from "./call-log.js";
 import { CallTally, type RefusedAt } from "./call-tally.js";
 import { CallWatch } from "./call-watch.js";
 import { metricsPage } from "./metrics.js";
-import { createTap, type Tap } from "./tap.js";
+import { createTap, type Tap, type TapSource } from "./tap.js";
 
 /** The hub that is looked at. */
 export interface TelemetryOptions {
@@ -19,6 +19,7 @@ export interface TelemetryOptions {
   readonly audit: Pick<AuditTrail, "records">;
   readonly router: () => Pick<Router, "peers" | "session">;
   readonly nameOfHub: (hubId: HubId) => string | undefined;
+  readonly secretInputs: TapSource["secretInputs"];
   /** Undefined in no cluster. */
   readonly revocations: () => { readonly number: number; readonly issuedAt: number } | undefined;
 }
@@ -36,13 +37,13 @@ export interface Telemetry {
 
 /** See {@link Telemetry}. */
 export function createTelemetry(options: TelemetryOptions): Telemetry {
-  const { selfId, clock, log, apps, audit, router, revocations } = options;
+  const { selfId, clock, log, apps, audit, router, revocations, secretInputs } = options;
   const nameOfHub = (hubId: string) => options.nameOfHub(hubId) ?? hubId;
   const calls = new CallWatch({ selfId, clock, pathTo: (hubId) => router().session(hubId)?.transport });
   const tally = new CallTally(selfId, (name) => apps.health().some(({ app }) => app === name));
   calls.events.listen(tally);
   if (log.debug) calls.events.listen(createCallLog(log.debug.bind(log), nameOfHub));
-  const tap = createTap(calls.events, clock, nameOfHub);
+  const tap = createTap({ events: calls.events, clock, nameOf: nameOfHub, secretInputs });
   let taps = 0;
 
   return {

@@ -19,6 +19,8 @@ function app(): AppConfig {
         text: z.string().optional(),
         password: z.string().optional(),
         steps: z.number().optional(),
+        answer: z.string().optional().meta({ writeOnly: true }),
+        listed: z.string().optional(),
       });
       server.registerTool("add", { inputSchema: input }, async ({ text = "", steps = 0 }, { mcpReq }) => {
         const progressToken = mcpReq._meta?.progressToken;
@@ -78,7 +80,9 @@ describe("hub.tap", () => {
   it("with bodies shows what was said, without secrets and cut to size", async () => {
     const events: TapEvent[] = [];
     const end = pc1.tap((event) => events.push(event), { bodies: true });
-    await add("pc1", { text: `hello ${"x".repeat(50_000)}`, password: "hunter2" });
+    await pc1.consent.change("notes", "*", { redact: ["listed"] });
+    const marked = { answer: "hunter2 by its schema", listed: "hunter2 by its owner" };
+    await add("pc1", { text: `hello ${"x".repeat(50_000)}`, password: "hunter2", ...marked });
     end();
     const text = JSON.stringify(events);
     expect(text).not.toMatch(/hunter2|sk-/);
