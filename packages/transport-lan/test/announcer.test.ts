@@ -1,3 +1,4 @@
+import type { Clock } from "@fed/core";
 import { createTestClock, type TestClock } from "@fed/core/testing";
 import { beforeEach, describe, expect, it } from "vitest";
 import { createLanDiscovery, type LanDiscovery } from "../src/discovery.js";
@@ -19,7 +20,7 @@ beforeEach(() => {
   named = [];
 });
 
-function create(): LanDiscovery {
+function create(clock: Clock): LanDiscovery {
   return createLanDiscovery({
     clusterTag: () => "tag-1",
     acceptedTags: () => ["tag-1"],
@@ -54,7 +55,7 @@ const labelOf = ({ answers, questions }: DnsMessage) =>
   instanceLabel(String(answers.find(({ type }) => type === "SRV")?.name ?? questions[0]?.name));
 
 async function holding(): Promise<LanDiscovery> {
-  const discovery = create();
+  const discovery = create(clock);
   discovery.advertise({ host: "0.0.0.0", port: 7443 });
   await clock.advance(5_000);
   network.take();
@@ -63,7 +64,7 @@ async function holding(): Promise<LanDiscovery> {
 
 describe("claiming a name", () => {
   it("three probes, 250 ms apart, say what is claimed and ask for both names; two announcements follow", async () => {
-    const discovery = create();
+    const discovery = create(clock);
     discovery.advertise({ host: "0.0.0.0", port: 7443 });
     await clock.advance(124);
     expect(sent()).toEqual([]);
@@ -101,7 +102,7 @@ describe("claiming a name", () => {
     ["answered by another process", () => announce(theirs({ bootId: "boot-2", addresses: ["192.0.2.1"] }))],
     ["claimed by another at the same time", () => probe(theirs())],
   ])("one that is %s is given up for a new one", async (_how, message) => {
-    const discovery = create();
+    const discovery = create(clock);
     discovery.advertise({ host: "0.0.0.0", port: 7443 });
     await clock.advance(400);
     network.inject(message(), rival);
@@ -116,7 +117,7 @@ describe("claiming a name", () => {
 
   it("is not disturbed by its own echo, be it of another interface or of an address it no longer has", async () => {
     links.push(testLink("wlan0", "192.0.2.5", 2));
-    const discovery = create();
+    const discovery = create(clock);
     discovery.advertise({ host: "0.0.0.0", port: 7443 });
     await clock.advance(200);
     network.inject(probe(theirs({ addresses: ["192.0.2.5"] })), { address: "192.0.2.254", port: 5353 });
@@ -129,7 +130,7 @@ describe("claiming a name", () => {
   });
 
   it("whoever contests every name meets a pause of 5 s after 15 in 10 s", async () => {
-    const discovery = create();
+    const discovery = create(clock);
     discovery.advertise({ host: "0.0.0.0", port: 7443 });
     for (let i = 0; i < 40; i++) {
       await clock.advance(200);
@@ -176,7 +177,7 @@ describe("holding a name", () => {
   });
 
   it("the goodbye goes out under the new name", async () => {
-    const discovery = create();
+    const discovery = create(clock);
     const advertised = discovery.advertise({ host: "0.0.0.0", port: 7443 });
     await clock.advance(5_000);
     network.inject(announce(theirs()), rival);
@@ -186,6 +187,23 @@ describe("holding a name", () => {
     await clock.advance(0);
     await closing;
     expect(sent().filter(isGoodbye).map(labelOf)).toEqual(["name-2"]);
+  });
+});
+
+describe("a machine that slept", () => {
+  it("says and asks everything again", async () => {
+    let sleptMs = 0;
+    const monotonicMs = () => clock.monotonicMs() + sleptMs;
+    const discovery = create({ nowMs: clock.nowMs, setTimer: clock.setTimer, monotonicMs });
+    discovery.advertise({ host: "0.0.0.0", port: 7443 });
+    discovery.browse(() => {});
+    await clock.advance(9_000);
+    network.take();
+    sleptMs = 3_600_000;
+    await clock.advance(3_000);
+    const said = sent();
+    expect(said.filter(isAnnouncement).length).toBe(2);
+    expect(said.filter(({ questions }) => questions.length > 0).length).toBe(2);
   });
 });
 

@@ -54,7 +54,7 @@ describe.skipIf(reason !== undefined).concurrent("real multicast between network
     await left;
   });
 
-  it("an interface re-created with the same address, unnoticed in between, is heard on again", async ({ expect }) => {
+  it("an interface re-created with the same address, unnoticed in between, is heard on again", async () => {
     using lan = createTestLan();
     const cluster = await createTestCluster();
     lan.plug(1);
