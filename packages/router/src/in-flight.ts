@@ -1,7 +1,7 @@
 /** How much is under way at once. */
 import { RouterError } from "./errors.js";
 
-/** Counts what is in flight, per key (a peer, an operator) and in all. */
+/** Counts what is in flight, per key (a peer, an operator) and in all: calls, or the bytes of their requests. */
 export class InFlight {
   readonly #maxPerKey: number;
   readonly #max: number;
@@ -13,8 +13,8 @@ export class InFlight {
     this.#max = max;
   }
 
-  /** @throws {RouterError} BUSY above either limit. */
-  take(key: string): void {
+  /** @throws {RouterError} BUSY once either limit is reached. */
+  take(key: string, amount = 1): void {
     const count = this.#perKey.get(key) ?? 0;
     if (count >= this.#maxPerKey || this.#total >= this.#max) {
       throw new RouterError({
@@ -24,14 +24,15 @@ export class InFlight {
         retryable: true,
       });
     }
-    this.#perKey.set(key, count + 1);
-    this.#total++;
+    this.#perKey.set(key, count + amount);
+    this.#total += amount;
   }
 
-  release(key: string): void {
-    const count = (this.#perKey.get(key) ?? 1) - 1;
+  /** Gives back what was taken. */
+  release(key: string, amount = 1): void {
+    const count = (this.#perKey.get(key) ?? amount) - amount;
     if (count > 0) this.#perKey.set(key, count);
     else this.#perKey.delete(key);
-    this.#total--;
+    this.#total -= amount;
   }
 }

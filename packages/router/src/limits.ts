@@ -67,6 +67,9 @@ export const limits = {
   /** Calls in flight, each direction. */
   callsPerPeer: 256,
   calls: 2048,
+  /** Bytes of the requests that are served, of one peer and of all; beyond them nothing new is taken. */
+  requestBytesPerPeer: 64 * 1024 * 1024,
+  requestBytes: 256 * 1024 * 1024,
   /**
    * Calls, subscriptions and listings that a peer may begin here. More than one peer brings over a LAN to two cores, so it
    * stops those that are refused as fast as they come, and leaves room for the others.

@@ -51,7 +51,7 @@ export class Server {
     call: new InFlight(limits.callsPerPeer, limits.calls),
     listen: new InFlight(limits.listensPerPeer, limits.listens),
   };
-
+  readonly #requestBytes = new InFlight(limits.requestBytesPerPeer, limits.requestBytes);
   readonly #rate: RateLimit;
 
   constructor(ports: ServePorts) {
@@ -110,6 +110,16 @@ export class Server {
   async #execute(link: Link, stream: Stream, call: CallHeader, controller: AbortController): Promise<unknown> {
     const body = await stream.receive();
     if (!body) throw new RouterError({ code: "REQUEST_MALFORMED", message: "The call has no body." });
+    const { hubId } = link.peer;
+    this.#requestBytes.take(hubId, body.length);
+    try {
+      return await this.#run(link, stream, call, body, controller);
+    } finally {
+      this.#requestBytes.release(hubId, body.length);
+    }
+  }
+
+  #run(link: Link, stream: Stream, call: CallHeader, body: Uint8Array, controller: AbortController): Promise<unknown> {
     const { method, params } = parseBody(body);
     if (kindOf(method) !== call.kind) {
       throw new RouterError({ code: "REQUEST_MALFORMED", message: `${method} does not travel on such a stream.` });

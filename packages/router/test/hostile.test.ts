@@ -161,6 +161,33 @@ describe("streams of a lying peer", () => {
     for (const stream of streams) stream.reset(new TestError({ code: "ABORTED", message: "Enough." }));
   });
 
+  it("are refused above the bytes of all that are served, however few they are", async () => {
+    const { promise: enough, resolve: end } = Promise.withResolvers<void>();
+    let served = 0;
+    hub.apps.set("echo", async () => {
+      served++;
+      await enough;
+      return "ok";
+    });
+    const b = fleet.hub("beta");
+    await b.router.start();
+    await fleet.until(() => b.events.length === 1 && hub.events.includes("up beta"));
+    const large = "x".repeat(1_000_000);
+    const most = Math.ceil(limits.requestBytesPerPeer / large.length);
+    const call = (params?: object) =>
+      b.router.call({ hub: hub.identity.hubId, app: "echo", method: "x", params }, { caller: b.caller });
+    const calls: Promise<unknown>[] = [];
+    // One after the other: what waits to be sent is bounded, too.
+    while (calls.length < most) {
+      calls.push(call({ large }));
+      await fleet.until(() => served === calls.length);
+    }
+    await expectCode(call(), "BUSY");
+    end();
+    expect(await Promise.all(calls)).toEqual(calls.map(() => "ok"));
+    expect(await call()).toBe("ok");
+  });
+
   it("that are not read cost the owner a bounded queue of progress", async () => {
     hub.apps.set("echo", (_request, { notify }) => {
       for (let i = 0; i < 10_000; i++)
