@@ -16,7 +16,7 @@ export interface LinkWatch {
   follow(look: (links: readonly NetworkLink[]) => void): () => void;
 }
 
-/** Nothing in Node tells of a change; reading them all costs some 50 µs. */
+/** Nothing in Node tells of a change. A look costs 0.2 ms on a plain machine and 9 ms on one with 200 interfaces. */
 const pollMs = 2_000;
 
 export function createLinkWatch({ clock, links = listLinks }: LinkWatchOptions): LinkWatch {

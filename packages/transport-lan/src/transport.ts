@@ -11,6 +11,7 @@ import {
 } from "@fed/core";
 import { parseAddresses } from "./address.js";
 import { reachableAddresses } from "./bind.js";
+import { joinSources } from "./candidate-sources.js";
 import { type LanCredentials, secureContextOptions } from "./credentials.js";
 import { dialTls } from "./dial.js";
 import { createLanDiscovery, type DiscoveryOptions, type DiscoveryState } from "./discovery.js";
@@ -125,7 +126,8 @@ export function createLanTransport(options: LanTransportOptions): LanTransport {
       };
     },
 
-    discover(onCandidate) {
+    discover(watcher) {
+      const onCandidate = joinSources(watcher);
       let open = true;
       queueMicrotask(() => {
         for (const address of staticPeers) {

@@ -1,17 +1,10 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createTestCluster, type TestCluster } from "./fixture/cluster.js";
+import { describe, it } from "vitest";
+import { createTestCluster } from "./fixture/cluster.js";
 import { missingAfterInstall } from "./fixture/debian.js";
-import {
-  candidate,
-  createTestLan,
-  type HubProcess,
-  namespacesUnavailable,
-  startHub,
-  type TestLan,
-} from "./fixture/namespaces.js";
+import { candidate, createTestLan, namespacesUnavailable, startHub } from "./fixture/namespaces.js";
 
 const fixture = fileURLToPath(new URL("./fixture/", import.meta.url));
 const noNamespaces = namespacesUnavailable();
@@ -27,52 +20,52 @@ const noZeroconf =
 if (noAvahi) console.info(`Skipped, our records seen by Avahi: ${noAvahi}.`);
 if (noZeroconf) console.info(`Skipped, our records seen by python-zeroconf: ${noZeroconf}.`);
 
-describe.skipIf(noNamespaces !== undefined)("others see our records", () => {
-  let lan: TestLan;
-  let cluster: TestCluster;
-  let hub: HubProcess;
-  let port: number;
-  let onlooker: ChildProcess | undefined;
+/** A hub on host 1 of a network of its own, and what a program on one of the hosts prints. */
+async function startScene() {
+  const lan = createTestLan();
+  lan.plug(1);
+  lan.plug(2);
+  const cluster = await createTestCluster();
+  const hub = await startHub(lan, cluster, 1);
+  return {
+    lan,
+    cluster,
+    hub,
+    look(host: number, ...command: string[]): AsyncIterator<string> {
+      const args = ["netns", "exec", lan.namespace(host), ...command];
+      const onlooker = spawn("ip", args, { stdio: ["ignore", "pipe", "inherit"] });
+      return createInterface({ input: onlooker.stdout! })[Symbol.asyncIterator]();
+    },
+    [Symbol.dispose]: () => lan.close(),
+  };
+}
 
-  beforeEach(async () => {
-    lan = createTestLan();
-    lan.plug(1);
-    lan.plug(2);
-    cluster = await createTestCluster();
-    hub = await startHub(lan, cluster, 1);
-    port = hub.port;
-  });
-
-  afterEach(() => {
-    onlooker?.kill("SIGKILL");
-    hub.child.kill("SIGKILL");
-    lan.close();
-  });
-
-  function look(host: number, ...command: string[]): AsyncIterator<string> {
-    const args = ["netns", "exec", lan.namespace(host), ...command];
-    onlooker = spawn("ip", args, { stdio: ["ignore", "pipe", "inherit"] });
-    return createInterface({ input: onlooker.stdout! })[Symbol.asyncIterator]();
-  }
-
-  it.skipIf(noAvahi !== undefined)("avahi-browse resolves host, port and text, over IPv4 and IPv6", async () => {
-    const lines = look(2, "sh", `${fixture}avahi-browse.sh`, "_aiappuse._tcp", "2");
-    const fields = [(await lines.next()).value, (await lines.next()).value].map((line: string) => line.split(";"));
-    expect(fields.map(([, , protocol]) => protocol).sort()).toEqual(["IPv4", "IPv6"]);
-    for (const [, , protocol, instance, type, , host, address, seenPort, ...text] of fields) {
-      expect(instance).toMatch(/^[a-z2-7]{26}$/);
-      expect(type).toBe("_aiappuse._tcp");
-      expect(host).toBe(`${instance}.local`);
-      if (protocol === "IPv4") expect(address).toBe("10.99.0.1");
-      expect(Number(seenPort)).toBe(port);
-      for (const entry of ["txtvers=1", "p=1", "b=boot-1", "c=tag"]) expect(text.join(";")).toContain(`"${entry}"`);
-    }
-  });
+describe.skipIf(noNamespaces !== undefined).concurrent("others see our records", () => {
+  it.skipIf(noAvahi !== undefined)(
+    "avahi-browse resolves host, port and text, over IPv4 and IPv6",
+    async ({ expect }) => {
+      using scene = await startScene();
+      const { hub, look } = scene;
+      const lines = look(2, "sh", `${fixture}avahi-browse.sh`, "_aiappuse._tcp", "2");
+      const fields = [(await lines.next()).value, (await lines.next()).value].map((line: string) => line.split(";"));
+      expect(fields.map(([, , protocol]) => protocol).sort()).toEqual(["IPv4", "IPv6"]);
+      for (const [, , protocol, instance, type, , host, address, seenPort, ...text] of fields) {
+        expect(instance).toMatch(/^[a-z2-7]{26}$/);
+        expect(type).toBe("_aiappuse._tcp");
+        expect(host).toBe(`${instance}.local`);
+        if (protocol === "IPv4") expect(address).toBe("10.99.0.1");
+        expect(Number(seenPort)).toBe(hub.port);
+        for (const entry of ["txtvers=1", "p=1", "b=boot-1", "c=tag"]) expect(text.join(";")).toContain(`"${entry}"`);
+      }
+    },
+  );
 
   it.skipIf(noAvahi !== undefined)(
     "Avahi in the same network stack and we see each other, and others see both",
-    async () => {
-      const other = await startHub(lan, cluster, 2);
+    async ({ expect }) => {
+      using scene = await startScene();
+      const { hub, look } = scene;
+      const other = await startHub(scene.lan, scene.cluster, 2);
       const shared = `10.99.0.1:${hub.port}`;
       const lines = look(1, "sh", `${fixture}avahi-browse.sh`, "_aiappuse._tcp", "6", "beside");
       // Two hubs and Avahi's own, each over IPv4 and IPv6.
@@ -90,10 +83,12 @@ describe.skipIf(noNamespaces !== undefined)("others see our records", () => {
     },
   );
 
-  it.skipIf(noZeroconf !== undefined)("python-zeroconf resolves the same and hears the goodbye", async () => {
+  it.skipIf(noZeroconf !== undefined)("python-zeroconf resolves the same and hears the goodbye", async ({ expect }) => {
+    using scene = await startScene();
+    const { hub, look } = scene;
     const lines = look(2, "/usr/bin/python3", `${fixture}zeroconf-browse.py`, "_aiappuse._tcp.local.");
     const seen = JSON.parse((await lines.next()).value) as Record<string, unknown>;
-    expect(seen).toMatchObject({ port, properties: { txtvers: "1", p: "1", b: "boot-1", c: "tag" } });
+    expect(seen).toMatchObject({ port: hub.port, properties: { txtvers: "1", p: "1", b: "boot-1", c: "tag" } });
     expect(seen.addresses).toContain("10.99.0.1");
     const left = hub.leave();
     expect(JSON.parse((await lines.next()).value)).toEqual({ kind: "removed" });
