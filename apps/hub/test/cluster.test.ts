@@ -68,10 +68,13 @@ describe("two hubs", () => {
     ] as const) {
       expect(await home.json<Peer[]>(hub, "peers")).toMatchObject([{ name: other, state: "active", path: "lan" }]);
       expect(await home.text(hub, "peers")).toMatch(new RegExp(`^HUB +STATE .*\n${other} +active +lan `));
-      expect(await home.json(hub, "path", other)).toMatchObject([
-        { transport: "lan", best: true, why: expect.any(String) },
-      ]);
-      expect(await home.text(hub, "path", other)).toMatch(/^PATH +STATE +RTT +WHY\n\* lan /);
+      expect(await home.json(hub, "path", other)).toMatchObject({
+        paths: [{ transport: "lan", best: true, why: expect.any(String) }],
+        history: expect.arrayContaining([expect.objectContaining({ transport: "lan", event: "chosen" })]),
+      });
+      expect(await home.text(hub, "path", other)).toMatch(
+        /^PATH +STATE +RTT +WHY\n\* lan [\s\S]*\nWHEN +PATH +EVENT +WHY\n/,
+      );
       expect(await home.json<Status>(hub, "cluster", "status")).toMatchObject({
         name: "home",
         members: [{ name: "pc1" }, { name: "pc2" }],

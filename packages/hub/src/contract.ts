@@ -2,7 +2,7 @@
 import type { VerifiedLog } from "@fed/audit-chain";
 import type { HubId } from "@fed/core";
 import type { RevocationList } from "@fed/revocation";
-import type { Notification, PathStatus } from "@fed/router";
+import type { Notification, PathEvent, PathStatus } from "@fed/router";
 import type { ShareOptions, SharingPolicy } from "@fed/trust";
 import type { AppConfig } from "./apps/app-config.js";
 import type { AppHealth } from "./apps/app-health.js";
@@ -113,6 +113,8 @@ export interface Hub extends AsyncDisposable {
     revocations(): RevocationList | undefined;
     peers(): Peer[];
     paths(hub: string): PathStatus[];
+    /** What became of the ways to a hub lately, oldest first. @throws {HubError} HUB_UNKNOWN. */
+    pathHistory(hub: string): readonly PathEvent[];
   };
   readonly sharing: {
     readonly policy: SharingPolicy;

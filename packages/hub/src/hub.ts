@@ -269,6 +269,7 @@ class RunningHub implements Hub {
     revocations: () => this.#revocation?.list(),
     peers: () => this.#cluster.peers(),
     paths: (hub) => this.#cluster.paths(hub),
+    pathHistory: (hub) => this.#cluster.pathHistory(hub),
   };
 
   get sharing(): Hub["sharing"] {
@@ -380,6 +381,12 @@ class RunningHub implements Hub {
       onPeerDown: (peer, error) => {
         this.#cluster.sessionChanged(peer.hubId, false);
         log.info({ hub: peer.name, code: error?.code }, "a hub is gone");
+        if (error?.code === "HUB_DUPLICATE") {
+          log.warn(
+            { hub: peer.name, hint: error.hint },
+            "another process runs with this hub's id; that hub talks to it now",
+          );
+        }
       },
       onRefused: (from, error) => {
         this.#refusals.add(from, error);

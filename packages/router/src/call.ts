@@ -15,8 +15,8 @@ import type { Deadline } from "./deadline.js";
 import { RouterError } from "./errors.js";
 import { InFlight } from "./in-flight.js";
 import { limits } from "./limits.js";
-import type { Link } from "./link.js";
 import type { PeerPaths } from "./peer-paths.js";
+import type { PeerSession } from "./peer-session.js";
 import type { Caller, Digest, Envelope, EnvelopeSigner, Notification, RevocationChecker } from "./ports.js";
 import {
   type Answer,
@@ -103,99 +103,108 @@ export class Client {
   }
 
   /** The answer to a `list` stream. */
-  async list(link: Link, caller: Caller, callId: string, deadline: Deadline): Promise<unknown> {
+  async list(there: PeerSession, caller: Caller, callId: string, deadline: Deadline): Promise<unknown> {
     const { digest, signer, revocation } = this.#ports;
-    revocation.assertCaller(caller, link.peer);
-    const { hubId } = link.peer;
+    revocation.assertCaller(caller, there.peer);
+    const { hubId } = there.peer;
     const bodyDigest = requestDigest(digest, "list", "", undefined, noBytes);
-    const envelope = signer.sign({ caller, to: hubId, epoch: link.session.peerEpoch, bodyDigest });
-    const stream = link.session.open(encodeListHeader(callId, envelope));
+    const envelope = signer.sign({ caller, to: hubId, epoch: there.session.peerEpoch, bodyDigest });
+    const stream = there.session.open(encodeListHeader(callId, envelope));
     stream.end();
-    const outcome = await this.#result(link, caller, stream, undefined, deadline, undefined);
+    const outcome = await this.#result(there, caller, stream, undefined, deadline, undefined);
     if (outcome instanceof Unanswered) throw outcome.error;
     return outcome;
   }
 
   async #attempts(call: RemoteCall, deadline: Deadline): Promise<unknown> {
     const { paths } = this.#ports;
-    const first = paths.best(call.hubId);
+    const first = paths.reach(call.hubId) ?? (await this.#soon(call, deadline));
     if (!first) throw paths.cutError(call.hubId) ?? unreachable(call.hubId);
-    let link: Link = first;
+    let there: PeerSession = first;
     let firstEpoch: string | undefined;
     for (let attempt = 1; ; attempt++) {
-      const { peerEpoch } = link.session;
-      const outcome = await this.#attempt(link, call, deadline);
+      const { peerEpoch } = there.session;
+      const outcome = await this.#attempt(there, call, deadline);
       if (!(outcome instanceof Unanswered)) return outcome;
       if (outcome.sent) firstEpoch ??= peerEpoch;
       // Once it may have arrived, every further attempt must be harmless.
       const again = firstEpoch === undefined || isRepeatable(call);
-      const next: Link | undefined =
-        again && attempt < maxAttempts ? await this.#next(call, link, deadline) : undefined;
+      const next: PeerSession | undefined =
+        again && attempt < maxAttempts ? await this.#next(call, there, deadline) : undefined;
       // A restarted owner has forgotten the keys it knew.
       const forgotten = firstEpoch !== undefined && !call.readOnly && next?.session.peerEpoch !== firstEpoch;
       if (!next || forgotten) {
         throw firstEpoch === undefined ? unreachable(call.hubId, outcome.error) : outcomeUnknown(call, outcome.error);
       }
-      link = next;
+      there = next;
     }
   }
 
-  /** Another path for a call that may be repeated; waits for one a little. */
-  async #next(call: RemoteCall, failed: Link, deadline: Deadline): Promise<Link | undefined> {
+  /** Another session for a call that may be repeated; waits for one a little. */
+  async #next(call: RemoteCall, failed: PeerSession, deadline: Deadline): Promise<PeerSession | undefined> {
+    const { paths } = this.#ports;
+    const now = paths.reach(call.hubId, failed);
+    return now || paths.cutError(call.hubId) ? now : this.#patient(call, failed, deadline);
+  }
+
+  /** A path for a session that has none just now, as when a relay restarts. */
+  async #soon(call: RemoteCall, deadline: Deadline): Promise<PeerSession | undefined> {
+    return this.#ports.paths.stands(call.hubId) ? this.#patient(call, undefined, deadline) : undefined;
+  }
+
+  async #patient(
+    call: RemoteCall,
+    except: PeerSession | undefined,
+    deadline: Deadline,
+  ): Promise<PeerSession | undefined> {
     const { paths, clock } = this.#ports;
-    const now = paths.best(call.hubId, failed);
-    if (now || paths.cutError(call.hubId)) return now;
     const patience = new AbortController();
     const timer = clock.setTimer(limits.retryWaitMs, () => patience.abort());
     try {
-      return await paths.reachable(call.hubId, failed, AbortSignal.any([patience.signal, deadline.signal]));
+      return await paths.reachable(call.hubId, except, AbortSignal.any([patience.signal, deadline.signal]));
     } finally {
       timer.cancel();
     }
   }
 
-  async #attempt(link: Link, call: RemoteCall, deadline: Deadline): Promise<unknown> {
+  async #attempt(there: PeerSession, call: RemoteCall, deadline: Deadline): Promise<unknown> {
     const { digest, signer, revocation } = this.#ports;
     const { kind, caller, app, callId, body, idempotencyKey, incoming } = call;
     if (deadline.signal.aborted) throw deadline.signal.reason;
-    revocation.assertCaller(caller, link.peer);
-    if (body.length > link.session.maxMessageBytes) {
+    revocation.assertCaller(caller, there.peer);
+    if (body.length > there.session.maxMessageBytes) {
       throw new RouterError({
         code: "BODY_TOO_LARGE",
-        message: `The request has ${body.length} bytes; this path carries ${link.session.maxMessageBytes}.`,
+        message: `The request has ${body.length} bytes; this session carries ${there.session.maxMessageBytes}.`,
       });
     }
     const bodyDigest = requestDigest(digest, kind, app, idempotencyKey, body);
     const envelope = signer.sign({
       caller,
       to: call.hubId,
-      epoch: link.session.peerEpoch,
+      epoch: there.session.peerEpoch,
       bodyDigest,
       ...(incoming ? { incoming } : {}),
     });
     let stream: Stream;
     try {
-      stream = link.session.open(encodeCallHeader({ kind, app, id: callId, envelope, idempotencyKey }));
+      stream = there.session.open(encodeCallHeader({ kind, app, id: callId, envelope, idempotencyKey }));
     } catch (cause) {
       return new Unanswered(false, toFedError(cause));
     }
-    // Resetting the stream makes its receive() fail, and the owner does not take this code for a cancel.
-    const leave = () => stream.reset(suspected());
-    if (isRepeatable(call)) link.impatient.add(leave);
-    link.begin();
+    there.begin();
     try {
       // A failed send shows at receive as well, with the reason that counts.
       stream.send(body, { end: true }).catch(() => {});
-      return await this.#result(link, caller, stream, app, deadline, call.onNotification);
+      return await this.#result(there, caller, stream, app, deadline, call.onNotification);
     } finally {
-      link.impatient.delete(leave);
-      link.finish();
+      there.finish();
     }
   }
 
   /** Reads answers until the last. Whatever goes wrong before it also resets the stream, which cancels the app. */
   async #result(
-    link: Link,
+    there: PeerSession,
     caller: Caller,
     stream: Stream,
     app: string | undefined,
@@ -204,20 +213,20 @@ export class Client {
   ): Promise<unknown> {
     let last: LastAnswer | Unanswered;
     try {
-      last = await this.#lastAnswer(link, stream, app, deadline, onNotification);
+      last = await this.#lastAnswer(there, stream, app, deadline, onNotification);
     } catch (cause) {
       stream.reset(cancelError(cause));
       throw toFedError(cause);
     }
     if (last instanceof Unanswered) return last;
     this.#finish(stream);
-    if (last.revocationSize > this.#ports.revocation.size) await this.#catchUp(link, caller, last, deadline);
+    if (last.revocationSize > this.#ports.revocation.size) await this.#catchUp(there, caller, last, deadline);
     if (last.kind === "error") throw last.error;
     return last.result;
   }
 
   async #lastAnswer(
-    link: Link,
+    there: PeerSession,
     stream: Stream,
     app: string | undefined,
     deadline: Deadline,
@@ -233,7 +242,7 @@ export class Client {
         return new Unanswered(!refusedStreamCodes.has(error.code), error);
       }
       if (!message) return new Unanswered(true, remoteProtocol("The peer ended the stream without an answer."));
-      const answer = parseAnswer(message, link.peer.hubId, app);
+      const answer = parseAnswer(message, there.peer.hubId, app);
       if (answer.kind !== "notification") return answer;
       onNotification?.(answer.notification);
     }
@@ -241,17 +250,17 @@ export class Client {
   }
 
   /** The peer knows of revocations that this hub does not: they are fetched before its answer counts. */
-  async #catchUp(link: Link, caller: Caller, answer: LastAnswer, deadline: Deadline): Promise<void> {
+  async #catchUp(there: PeerSession, caller: Caller, answer: LastAnswer, deadline: Deadline): Promise<void> {
     const { onLargerRevocationSize, revocation } = this.#ports;
     if (!onLargerRevocationSize) return;
     try {
-      await Promise.race([onLargerRevocationSize(link.peer, answer.revocationSize), deadline.ended]);
-      revocation.assertCaller(caller, link.peer);
+      await Promise.race([onLargerRevocationSize(there.peer, answer.revocationSize), deadline.ended]);
+      revocation.assertCaller(caller, there.peer);
     } catch (cause) {
       // The owner has answered, so this must not read like a refusal that may be tried again.
       throw new RouterError({
         code: "OUTCOME_UNKNOWN",
-        message: `The answer of hub ${link.peer.hubId} is withheld: ${toFedError(cause).code}.`,
+        message: `The answer of hub ${there.peer.hubId} is withheld: ${toFedError(cause).code}.`,
         hint: "Look before you repeat it; see the owner's audit log.",
         cause,
       });
@@ -270,10 +279,6 @@ export class Client {
 
 function isRepeatable(call: RemoteCall): boolean {
   return call.readOnly || call.idempotencyKey !== undefined;
-}
-
-function suspected(): RouterError {
-  return new RouterError({ code: "PATH_DEAD", message: "The path is in doubt; another is taken.", retryable: true });
 }
 
 /** What the owner hears: it must be able to tell a cancelled call from a lost session. */

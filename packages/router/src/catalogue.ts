@@ -14,10 +14,10 @@ import { pageLimit } from "./cursor.js";
 import { createDeadline } from "./deadline.js";
 import { RemoteError } from "./errors.js";
 import { limits } from "./limits.js";
-import type { Link } from "./link.js";
 import { compare, type ListedApp, parseListing, type ToolSummary } from "./listing.js";
 import { authorityOf, type Listing, Listings, Shown } from "./listings.js";
 import type { PeerPaths } from "./peer-paths.js";
+import type { PeerSession } from "./peer-session.js";
 import type { Caller, Digest } from "./ports.js";
 import { RateLimit } from "./rate-limit.js";
 import { newCallId } from "./wire.js";
@@ -107,11 +107,11 @@ export class Catalogue {
   /** `hubId` says that what it shows has changed, or was out of reach until now. */
   changed(hubId: HubId): void {
     this.#changes.set(hubId, this.#changesOf(hubId) + 1);
-    const link = this.#options.paths.best(hubId);
+    const there = this.#options.paths.reach(hubId);
     const sinceMs = this.#options.clock.monotonicMs() - limits.listWatchedMs;
     for (const listing of this.#known.of(hubId)) {
       listing.changed = true;
-      if (link && listing.readAtMs >= sinceMs) this.#ask(link, listing.caller, listing.authority);
+      if (there && listing.readAtMs >= sinceMs) this.#ask(there, listing.caller, listing.authority);
     }
   }
 
@@ -167,13 +167,13 @@ export class Catalogue {
       const waiting: Promise<void>[] = [];
       let asked = 0;
       for (const { hubId } of hubs) {
-        const link = hubId === self.hubId ? undefined : paths.best(hubId);
+        const there = hubId === self.hubId ? undefined : paths.reach(hubId);
         const nowMs = clock.monotonicMs();
         const listing = this.#known.read(hubId, authority, nowMs);
-        if (!link || (listing && isFresh(listing, nowMs))) continue;
+        if (!there || (listing && isFresh(listing, nowMs))) continue;
         // Each is signed: the others of this process get their turn in between.
         if (++asked % limits.listQuestions === 0) await Promise.race([turn(clock), deadline.ended]);
-        const question = this.#ask(link, caller, authority);
+        const question = this.#ask(there, caller, authority);
         if (!question || (listing && !isStale(listing, nowMs))) continue;
         const late = this.#slow.has(hubId) || clock.monotonicMs() - question.startedMs >= limits.listDeadlineMs;
         if (!late) waiting.push(question.answered);
@@ -189,29 +189,29 @@ export class Catalogue {
   }
 
   /** The question to a hub; undefined when it was asked so often lately that what is known must do. */
-  #ask(link: Link, caller: Caller, authority: string): Question | undefined {
-    const { hubId } = link.peer;
+  #ask(there: PeerSession, caller: Caller, authority: string): Question | undefined {
+    const { hubId } = there.peer;
     const key = `${hubId} ${authority}`;
     const asking = this.#asking.get(key);
     if (asking) return asking;
     if (!this.#rate.tryTake(key)) return undefined;
-    const answered = this.#question(link, caller, authority).finally(() => this.#asking.delete(key));
+    const answered = this.#question(there, caller, authority).finally(() => this.#asking.delete(key));
     const question = { answered, startedMs: this.#options.clock.monotonicMs() };
     this.#asking.set(key, question);
     return question;
   }
 
   /** Never rejects. */
-  async #question(link: Link, caller: Caller, authority: string): Promise<void> {
+  async #question(there: PeerSession, caller: Caller, authority: string): Promise<void> {
     const { client, clock, paths } = this.#options;
-    const { hubId } = link.peer;
+    const { hubId } = there.peer;
     const changes = this.#changesOf(hubId);
     const purges = this.#purges;
     const startedMs = clock.monotonicMs();
     // Longer than any listing waits: a late answer is still worth remembering.
     const deadline = createDeadline(clock, limits.listTimeoutMs, undefined);
     try {
-      const apps = parseListing(await client.list(link, caller, newCallId(), deadline));
+      const apps = parseListing(await client.list(there, caller, newCallId(), deadline));
       if (paths.cutError(hubId) || purges !== this.#purges) return;
       this.#known.set({
         hubId,

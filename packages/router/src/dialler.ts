@@ -109,8 +109,10 @@ export class Dialler {
       target.hubId = candidate.hubId;
     }
     // Seen again is a reason to try before the backoff is over, but not more than once in 5 s.
-    const rested = this.#options.clock.monotonicMs() - target.lastTryMs >= limits.redialOnSightMs;
-    if (target.state === "idle" || (target.state === "waiting" && rested)) this.#enqueue(target);
+    const { clock } = this.#options;
+    const restMs = target.lastTryMs + limits.redialOnSightMs - clock.monotonicMs();
+    if (target.state === "idle" || (target.state === "waiting" && restMs <= 0)) this.#enqueue(target);
+    else if (target.nextAtMs !== undefined && target.nextAtMs > clock.nowMs() + restMs) this.#waitFor(target, restMs);
   }
 
   /** The session over `transport` to `hubId` is over. A healthy life forgives earlier failures. */
@@ -259,15 +261,19 @@ export class Dialler {
 
   /** Full jitter: anything between nothing and the doubled limit, so that hubs do not dial in step. */
   #wait(target: Target): void {
-    const { clock, random, wanted } = this.#options;
+    const { random, wanted } = this.#options;
     if (this.#closing.signal.aborted) return;
-    target.timer?.cancel();
     if (!wanted(target)) {
       this.#become(target, "idle");
       return;
     }
     const limitMs = Math.min(limits.backoffMaxMs, limits.backoffFirstMs * 2 ** Math.min(target.failures, 20));
-    const delayMs = random() * limitMs;
+    this.#waitFor(target, random() * limitMs);
+  }
+
+  #waitFor(target: Target, delayMs: number): void {
+    const { clock } = this.#options;
+    target.timer?.cancel();
     this.#become(target, "waiting");
     target.nextAtMs = clock.nowMs() + delayMs;
     target.timer = clock.setTimer(delayMs, () => this.#enqueue(target));

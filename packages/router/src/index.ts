@@ -9,6 +9,7 @@ export { limits } from "./limits.js";
 export type { ListenerStatus } from "./listeners.js";
 export type { ListedApp, ToolSummary } from "./listing.js";
 export { toolHash } from "./own-listing.js";
+export type { PathEvent } from "./path-history.js";
 export type { PathStatus } from "./path-status.js";
 export type { SessionOpener } from "./peer-paths.js";
 export type {

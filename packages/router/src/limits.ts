@@ -79,13 +79,17 @@ export const limits = {
   listensPerPeer: 256,
   listens: 2048,
   /** Paths. */
-  probeBytes: 16 * 1024,
+  probeBytes: 16_374,
   probeTimeoutMs: 5_000,
   pingEveryMs: 1_000,
   pongTimeoutMs: 1_500,
   missesToDeath: 3,
-  retireGraceMs: 1_000,
-  retireMaxMs: 60_000,
+  /** A path that failed works for so long before it is preferred again; doubled with each failure less than `calmMs` ago. */
+  holdFirstMs: 1_000,
+  holdMaxMs: 8_000,
+  calmMs: 60_000,
+  /** Remembered of the paths to one hub. */
+  pathEvents: 16,
   openingPerPeer: 4,
   /** Dialling. */
   dialTimeoutMs: 10_000,
@@ -99,6 +103,6 @@ export const limits = {
   discovered: 256,
   members: 1024,
   addressesPerMember: 8,
-  /** How long a call that may be repeated waits for another path. */
+  /** How long a call waits for a path of a session that has none now, or, if it may be repeated, for another session. */
   retryWaitMs: 5_000,
 } as const;

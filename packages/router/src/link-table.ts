@@ -1,29 +1,41 @@
 /**
- * The live sessions of every peer, and which of them a call takes. PROTOCOL "Router".
+ * The session with every peer, and its paths. PROTOCOL "Router".
  *
- * Between two hubs one session per transport lives. When both dialled at once, the one whose initiator has the smaller
- * hub id stays; the other is retired, by connection and never by peer, and only after the first has proved to work.
+ * Between two hubs one path per transport lives. When both dialled at once, the one whose initiator has the smaller hub
+ * id stays; the other is closed, by connection and never by peer, and only after the first has proved to work.
  */
-import type { Clock, FedError, HubId, PeerIdentity } from "@fed/core";
-import { toFedError } from "@fed/core";
+import {
+  type Clock,
+  type FedError,
+  type HubId,
+  PeerError,
+  type PeerIdentity,
+  type Session,
+  toFedError,
+} from "@fed/core";
 import { RouterError } from "./errors.js";
 import { limits } from "./limits.js";
 import type { Link } from "./link.js";
 import { PathHealth } from "./path-health.js";
+import { type PathEvent, PathHistories } from "./path-history.js";
+import { holdMs, PeerSession } from "./peer-session.js";
 import type { PeerEvents } from "./ports.js";
 
 /** What a link table is handed. */
 export interface LinkTableOptions {
   readonly clock: Clock;
   readonly events: PeerEvents;
-  /** The last session over its transport is over; `healthy` when it had proved itself for 30 s. */
-  lost(link: Link, healthy: boolean, error: FedError | undefined): void;
+  /** The last path over its transport is over; `healthy` when it had proved itself for 30 s. */
+  lost(hubId: HubId, transport: string, healthy: boolean, error: FedError | undefined): void;
+  /** The peer says that another process runs with this hub's id, and that it counts. */
+  displaced(hubId: HubId, error: FedError): void;
 }
 
-/** All links of this hub. */
+/** All sessions and paths of this hub. */
 export class LinkTable {
   readonly #options: LinkTableOptions;
-  readonly #links = new Map<HubId, Link[]>();
+  readonly #sessions = new Map<HubId, PeerSession>();
+  readonly #histories = new PathHistories();
   readonly #up = new Set<HubId>();
   readonly #waiting = new Map<HubId, Set<() => void>>();
   readonly #health: PathHealth;
@@ -31,58 +43,72 @@ export class LinkTable {
   constructor(options: LinkTableOptions) {
     this.#options = options;
     this.#health = new PathHealth(options.clock, {
-      changed: (link) => this.#changed(link.peer, undefined),
-      hasAlternative: (link) => this.best(link.peer.hubId, link)?.state === "confirmed",
+      changed: (session, link, event) => {
+        this.#note(session, link, event, link.why);
+        if (event === "suspect") this.#health.watch(session, link);
+        else this.#hold(session, link);
+        session.choose();
+      },
     });
   }
 
-  /** Takes in a new link, settles which of two rivals stays, and probes. */
-  install(link: Link): void {
-    const { hubId } = link.peer;
-    const links = this.#links.get(hubId) ?? [];
-    const rivals = links.filter((other) => other.transport === link.transport && other.state !== "retired");
-    links.push(link);
-    this.#links.set(hubId, links);
-    void link.session.closed.then((error) => this.#lost(link, error));
+  /** The entry of `session`, which takes the place of any other with the same peer. */
+  sessionOf(session: Session): PeerSession {
+    const { hubId } = session.peer;
+    const known = this.#sessions.get(hubId);
+    if (known?.session === session) return known;
+    const made = new PeerSession({
+      session,
+      clock: this.#options.clock,
+      onActive: ({ best }) => {
+        if (best) this.#health.watch(made, best);
+      },
+      onChosen: ({ best }) => {
+        if (!best) return;
+        this.#note(made, best, "chosen", `preference ${best.preference}, lowest of those that work`);
+        this.#changed(made.peer, undefined);
+      },
+    });
+    this.#sessions.set(hubId, made);
+    known?.session.close(replaced());
+    void session.closed.then((error) => this.#ended(made, error));
+    return made;
+  }
+
+  /** Takes in a new path, settles which of two rivals stays, and probes. */
+  install(session: PeerSession, link: Link): void {
+    const rivals = session.links.filter((other) => other.transport === link.transport);
+    session.add(link);
+    void link.path.closed.then((error) => this.#lost(session, link, error));
     let rival: Link | undefined;
     for (const other of rivals) {
-      // The same hub dialled again, or has restarted: on its side the older session is gone.
-      const stale = other.initiator === link.initiator || other.session.peerEpoch !== link.session.peerEpoch;
-      if (stale) other.session.close(replaced());
+      // The same hub dialled again: on its side the older connection is gone.
+      if (other.initiator === link.initiator) other.path.close(replaced());
       else rival = other;
     }
-    void this.#settle(link, rival);
+    void this.#settle(session, link, rival);
   }
 
-  /** All links to `hubId`, in the order they came. */
-  of(hubId: HubId): readonly Link[] {
-    return this.#links.get(hubId) ?? [];
+  /** The session with `hubId`, with a path or waiting for one. */
+  get(hubId: HubId): PeerSession | undefined {
+    return this.#sessions.get(hubId);
   }
 
-  /** Whether a session over `transport` stands or is on its way to. */
-  has(hubId: HubId, transport: string): boolean {
-    return this.of(hubId).some((link) => link.transport === transport && link.state !== "retired");
+  /** The session with `hubId` that calls can be made on now, never `except`. */
+  reach(hubId: HubId, except?: PeerSession): PeerSession | undefined {
+    const session = this.#sessions.get(hubId);
+    return session?.best && session !== except ? session : undefined;
   }
 
-  peers(): PeerIdentity[] {
-    return [...this.#links.values()].map((links) => links[0]!.peer);
-  }
-
-  /** Confirmed before suspect, then the lowest preference; never `except`. */
-  best(hubId: HubId, except?: Link): Link | undefined {
-    let best: Link | undefined;
-    for (const link of this.of(hubId)) {
-      if (link === except || (link.state !== "confirmed" && link.state !== "suspect")) continue;
-      if (!best || rank(link) < rank(best)) best = link;
-    }
-    return best;
-  }
-
-  /** Like {@link best}, but waits until there is one; undefined when `signal` aborts first. */
-  async reachable(hubId: HubId, except: Link | undefined, signal: AbortSignal): Promise<Link | undefined> {
+  /** Like {@link reach}, but waits until there is one; undefined when `signal` aborts first. */
+  async reachable(
+    hubId: HubId,
+    except: PeerSession | undefined,
+    signal: AbortSignal,
+  ): Promise<PeerSession | undefined> {
     for (;;) {
-      const link = this.best(hubId, except);
-      if (link || signal.aborted) return link;
+      const session = this.reach(hubId, except);
+      if (session || signal.aborted) return session;
       const { promise, resolve } = Promise.withResolvers<void>();
       const waiters = this.#waiting.get(hubId) ?? new Set();
       this.#waiting.set(hubId, waiters.add(resolve));
@@ -93,69 +119,77 @@ export class LinkTable {
     }
   }
 
-  /** Closes every session of `hubId` at once. */
+  peers(): PeerIdentity[] {
+    return [...this.#sessions.values()].filter(({ links }) => links.length > 0).map(({ peer }) => peer);
+  }
+
+  /** What became of the paths to `hubId` lately, oldest first. */
+  history(hubId: HubId): readonly PathEvent[] {
+    return this.#histories.events(hubId);
+  }
+
+  /** Destroys the session with `hubId` at once. */
   closePeer(hubId: HubId, error: FedError): void {
-    for (const link of [...this.of(hubId)]) {
-      // Out of choice in this very turn; the session tells of its end later.
-      link.become("retired", error.message, this.#options.clock.nowMs());
-      link.session.close(error);
-    }
-    const peer = this.of(hubId)[0]?.peer;
-    if (peer) this.#changed(peer, error);
+    const session = this.#sessions.get(hubId);
+    if (!session) return;
+    session.session.close(error);
+    this.#ended(session, error);
   }
 
   closeAll(error: FedError): void {
-    for (const hubId of [...this.#links.keys()]) this.closePeer(hubId, error);
+    for (const hubId of [...this.#sessions.keys()]) this.closePeer(hubId, error);
   }
 
-  /** A link is in use: see that it answers. */
-  watch(link: Link): void {
-    this.#health.watch(link);
-  }
-
-  async #settle(link: Link, rival: Link | undefined): Promise<void> {
+  async #settle(session: PeerSession, link: Link, rival: Link | undefined): Promise<void> {
     const preferred = rival && rival.initiator < link.initiator ? rival : link;
     const other = preferred === link ? rival : link;
     try {
-      await this.#health.confirm(preferred);
+      await this.#health.confirm(session, preferred);
     } catch (cause) {
-      preferred.session.close(toFedError(cause));
-      if (other?.state === "probing") await this.#settle(other, undefined);
+      preferred.path.close(toFedError(cause));
+      if (other?.state === "probing") await this.#settle(session, other, undefined);
       return;
     }
-    if (other) this.#retire(other);
+    // Nothing is lost with it: what it carried comes again over the one that stays.
+    other?.path.close();
   }
 
-  /** Takes no new calls; running ones may finish. */
-  #retire(link: Link): void {
+  /** A path that failed lately has to work for a while before it is preferred again. */
+  #hold(session: PeerSession, link: Link): void {
     const { clock } = this.#options;
-    if (link.state === "retired") return;
-    link.become("retired", "another session over the same transport stays", clock.nowMs());
-    link.session.goAway(replaced());
-    clock.setTimer(limits.retireGraceMs, () => {
-      if (link.active === 0) link.session.close();
-      else link.whenIdle = () => link.session.close();
-    });
-    clock.setTimer(limits.retireMaxMs, () => link.session.close(replaced()));
-    this.#changed(link.peer, undefined);
+    const failures = this.#histories.of(session.hubId).failures(link.transport, clock.nowMs());
+    link.heldUntilMs = clock.monotonicMs() + holdMs(failures);
   }
 
-  #lost(link: Link, error: FedError | undefined): void {
-    const { hubId } = link.peer;
-    const left = this.of(hubId).filter((other) => other !== link);
-    if (left.length > 0) this.#links.set(hubId, left);
-    else this.#links.delete(hubId);
+  #lost(session: PeerSession, link: Link, error: FedError | undefined): void {
+    if (link.state === "closed") return;
+    const { clock, lost } = this.#options;
     const { confirmedAtMs } = link;
-    const ageMs = confirmedAtMs === undefined ? 0 : this.#options.clock.monotonicMs() - confirmedAtMs;
-    link.become("retired", "the session is over", this.#options.clock.nowMs());
+    const ageMs = confirmedAtMs === undefined ? 0 : clock.monotonicMs() - confirmedAtMs;
+    link.become("closed", "the connection is over", clock.nowMs());
     // Where a rival stays in its place, nothing is lost.
-    if (!this.has(hubId, link.transport)) this.#options.lost(link, ageMs >= limits.healthyAfterMs, error);
-    this.#changed(link.peer, error);
+    const isLast = !session.links.some((other) => other !== link && other.transport === link.transport);
+    if (isLast) this.#note(session, link, "lost", error ? `${error.code}: ${error.message}` : "it was closed");
+    session.remove(link);
+    this.#changed(session.peer, error);
+    if (isLast) lost(session.hubId, link.transport, ageMs >= limits.healthyAfterMs, error);
+  }
+
+  #ended(session: PeerSession, error: FedError | undefined): void {
+    if (error instanceof PeerError && error.code === "HUB_DUPLICATE") this.#options.displaced(session.hubId, error);
+    if (this.#sessions.get(session.hubId) === session) this.#sessions.delete(session.hubId);
+    for (const link of session.links) this.#lost(session, link, error);
+    session.end();
+    this.#changed(session.peer, error);
+  }
+
+  #note(session: PeerSession, { transport }: Link, event: PathEvent["event"], why: string): void {
+    this.#histories.of(session.hubId).add({ atMs: this.#options.clock.nowMs(), transport, event, why });
   }
 
   #changed(peer: PeerIdentity, error: FedError | undefined): void {
     const { events } = this.#options;
-    const isUp = this.best(peer.hubId) !== undefined;
+    const isUp = this.reach(peer.hubId) !== undefined;
     if (isUp) for (const wake of this.#waiting.get(peer.hubId) ?? []) wake();
     if (isUp === this.#up.has(peer.hubId)) return;
     try {
@@ -172,14 +206,10 @@ export class LinkTable {
   }
 }
 
-function rank(link: Link): number {
-  return link.state === "confirmed" ? link.preference : 1e9 + link.preference;
-}
-
 function replaced(): RouterError {
   return new RouterError({
     code: "PATH_REPLACED",
-    message: "Another session between the same hubs takes this one's place.",
+    message: "Another connection between the same hubs takes this one's place.",
     retryable: true,
   });
 }

@@ -1,27 +1,23 @@
-/** One session with one peer over one transport, and what is known of it. */
-import type { HubId, PeerIdentity, Session } from "@fed/core";
+/** One path to one peer, and what is known of it. */
+import type { HubId, SessionPath } from "@fed/core";
 
-/** A session's place in the order of paths. */
-export type LinkState = "probing" | "confirmed" | "suspect" | "retired";
+/** A path's place in the order of paths. */
+export type LinkState = "probing" | "confirmed" | "suspect" | "closed";
 
 /** What a {@link Link} is made from. */
 export interface LinkInit {
-  readonly session: Session;
-  /** Whether this hub dialled the connection. */
-  readonly dialled: boolean;
+  readonly path: SessionPath;
   /** The transport's. Lower is better. */
   readonly preference: number;
   readonly selfId: HubId;
+  readonly peerId: HubId;
   /** Wall clock. */
   readonly nowMs: number;
-  /** The first of several calls begins. */
-  onActive(link: Link): void;
 }
 
-/** A live session. */
+/** A live connection under a session. */
 export class Link {
-  readonly session: Session;
-  readonly peer: PeerIdentity;
+  readonly path: SessionPath;
   readonly transport: string;
   readonly preference: number;
   /** Which of the two hubs dialled. */
@@ -32,35 +28,18 @@ export class Link {
   sinceMs: number;
   /** Monotonic, when it was first confirmed. */
   confirmedAtMs: number | undefined;
+  /** Monotonic: before, it takes no traffic from another path that works. */
+  heldUntilMs = 0;
   rttMs: number | undefined;
   /** Pings in a row that stayed without answer. */
   misses = 0;
-  /** Calls in flight, both directions. */
-  active = 0;
-  /** Runs when the last call in flight has ended. */
-  whenIdle: (() => void) | undefined;
-  /** Calls that may be repeated and would rather take another path than wait. */
-  readonly impatient = new Set<() => void>();
-  readonly #onActive: (link: Link) => void;
 
-  constructor(init: LinkInit) {
-    this.session = init.session;
-    this.peer = init.session.peer;
-    this.transport = init.session.transport;
-    this.preference = init.preference;
-    this.initiator = init.dialled ? init.selfId : init.session.peer.hubId;
-    this.sinceMs = init.nowMs;
-    this.#onActive = init.onActive;
-  }
-
-  /** A call begins to use it. */
-  begin(): void {
-    if (++this.active === 1) this.#onActive(this);
-  }
-
-  /** A call has stopped using it. */
-  finish(): void {
-    if (--this.active === 0) this.whenIdle?.();
+  constructor({ path, preference, selfId, peerId, nowMs }: LinkInit) {
+    this.path = path;
+    this.transport = path.transport;
+    this.preference = preference;
+    this.initiator = path.role === "initiator" ? selfId : peerId;
+    this.sinceMs = nowMs;
   }
 
   become(state: LinkState, why: string, nowMs: number): void {

@@ -2,20 +2,16 @@
  * Whether a path works: PROTOCOL "Router". A full-size round trip confirms it, since small pings get through where data
  * does not; while calls are in flight a ping each second finds out when it stops.
  */
-import { type Clock, encodeUtf8, equalBytes, type FedError, randomBytes, toFedError } from "@fed/core";
+import { type Clock, type FedError, toFedError } from "@fed/core";
 import { RouterError } from "./errors.js";
 import { limits } from "./limits.js";
 import type { Link } from "./link.js";
-import { remoteProtocol } from "./wire.js";
-
-const probeHeader = encodeUtf8(JSON.stringify({ k: "probe", v: 1 }));
+import type { PeerSession } from "./peer-session.js";
 
 /** What changes of health lead to. */
 export interface HealthEvents {
-  /** The link's state has changed. */
-  changed(link: Link): void;
-  /** Whether the peer can be reached otherwise, so that a silent link need not be waited for. */
-  hasAlternative(link: Link): boolean;
+  /** The link has become confirmed, or suspect. */
+  changed(session: PeerSession, link: Link, event: "confirmed" | "recovered" | "suspect"): void;
 }
 
 /** Probes and watches links. */
@@ -31,83 +27,75 @@ export class PathHealth {
 
   /**
    * Sends 16 KiB there and back and confirms the link.
-   * @throws {FedError} PATH_DEAD when nothing came back in 5 s, REMOTE_PROTOCOL when something else came back.
+   * @throws {FedError} PATH_DEAD when nothing came back in 5 s, or what the path ended with.
    */
-  async confirm(link: Link): Promise<void> {
-    const startMs = this.#clock.monotonicMs();
-    try {
-      const bytes = randomBytes(limits.probeBytes);
-      const stream = link.session.open(probeHeader);
-      await this.#within(limits.probeTimeoutMs, async () => {
-        await stream.send(bytes, { end: true });
-        const echo = await stream.receive();
-        if (!echo || !equalBytes(echo, bytes)) throw remoteProtocol("The probe came back changed.");
-        await stream.receive();
-      }).catch((cause) => {
-        const error = toFedError(cause);
-        stream.reset(error);
-        throw error;
-      });
-    } catch (cause) {
-      throw toFedError(cause);
-    }
-    if (link.state === "retired") return;
-    link.rttMs = this.#clock.monotonicMs() - startMs;
-    link.confirmedAtMs ??= this.#clock.monotonicMs();
+  async confirm(session: PeerSession, link: Link): Promise<void> {
+    link.rttMs = await this.#ping(link, limits.probeBytes, limits.probeTimeoutMs);
+    if (link.state !== "probing") return;
+    link.confirmedAtMs = this.#clock.monotonicMs();
     link.misses = 0;
     link.become("confirmed", `a 16 KiB probe came back in ${link.rttMs.toFixed(1)} ms`, this.#clock.nowMs());
-    this.#events.changed(link);
+    this.#events.changed(session, link, "confirmed");
   }
 
-  /** Pings the link each second until it is idle and not in doubt. */
-  watch(link: Link): void {
+  /** Pings the path each second until its session is idle and the path not in doubt. */
+  watch(session: PeerSession, link: Link): void {
     if (this.#watched.has(link)) return;
     this.#watched.add(link);
-    this.#next(link);
+    this.#next(session, link);
   }
 
-  #next(link: Link): void {
+  #next(session: PeerSession, link: Link): void {
     this.#clock.setTimer(limits.pingEveryMs, () => {
-      if (link.state === "retired" || (link.active === 0 && link.state === "confirmed")) this.#watched.delete(link);
-      else void this.#check(link);
+      const isWanted = link === session.best && session.active > 0;
+      if (link.state === "closed" || (!isWanted && link.state !== "suspect")) this.#watched.delete(link);
+      else void this.#check(session, link);
     });
   }
 
-  async #check(link: Link): Promise<void> {
-    const cancel = new AbortController();
+  async #check(session: PeerSession, link: Link): Promise<void> {
     try {
-      link.rttMs = await this.#within(limits.pongTimeoutMs, () => link.session.ping({ signal: cancel.signal }));
+      link.rttMs = await this.#ping(link, undefined, limits.pongTimeoutMs);
       link.misses = 0;
-      if (link.state === "suspect") this.#become(link, "confirmed", "it answers again");
+      if (link.state === "suspect") this.#become(session, link, "confirmed", "recovered", "it answers again");
     } catch (cause) {
-      cancel.abort();
-      this.#missed(link, toFedError(cause));
+      this.#missed(session, link, toFedError(cause));
     }
-    if (link.state === "retired") this.#watched.delete(link);
-    else this.#next(link);
+    if (link.state === "closed") this.#watched.delete(link);
+    else this.#next(session, link);
   }
 
-  #missed(link: Link, error: FedError): void {
+  #missed(session: PeerSession, link: Link, error: FedError): void {
+    if (link.state === "closed") return;
     link.misses++;
-    if (link.state === "confirmed") this.#become(link, "suspect", "a ping stayed without answer");
-    // Without another path the session's own, more patient keepalive decides: calls in flight may still come through.
-    if (!this.#events.hasAlternative(link)) return;
-    for (const leave of [...link.impatient]) leave();
-    if (link.misses >= limits.missesToDeath) link.session.close(dead(error));
+    if (link.state === "confirmed") {
+      this.#become(session, link, "suspect", "suspect", "a ping stayed without answer");
+    }
+    // Without another path the connection's own, more patient keepalive decides: it may still come through.
+    const other = session.links.some((candidate) => candidate !== link && candidate.state === "confirmed");
+    if (other && link.misses >= limits.missesToDeath) link.path.close(dead(error));
   }
 
-  #become(link: Link, state: "confirmed" | "suspect", why: string): void {
+  #become(
+    session: PeerSession,
+    link: Link,
+    state: "confirmed" | "suspect",
+    event: "recovered" | "suspect",
+    why: string,
+  ): void {
     link.become(state, why, this.#clock.nowMs());
-    this.#events.changed(link);
+    this.#events.changed(session, link, event);
   }
 
-  #within<T>(timeoutMs: number, work: () => Promise<T>): Promise<T> {
-    const { promise, resolve, reject } = Promise.withResolvers<T>();
-    const timer = this.#clock.setTimer(timeoutMs, () => reject(dead()));
-    work()
-      .then(resolve, reject)
-      .finally(() => timer.cancel());
-    return promise;
+  /** The round trip over this path. @throws {FedError} PATH_DEAD when there is no answer in time. */
+  async #ping({ path }: Link, bytes: number | undefined, timeoutMs: number): Promise<number> {
+    const cancel = new AbortController();
+    const timer = this.#clock.setTimer(timeoutMs, () => cancel.abort(dead()));
+    try {
+      return await path.ping({ signal: cancel.signal, ...(bytes === undefined ? {} : { bytes }) });
+    } finally {
+      timer.cancel();
+    }
   }
 }
 

@@ -26,10 +26,10 @@ export interface PathFacts {
   readonly nowMs: number;
 }
 
-/** One line per session, and per address of a transport without one; best first. */
+/** One line per connection, and per address of a transport without one; best first. */
 export function describePaths(facts: PathFacts): PathStatus[] {
   const { links, targets, best, cut, nowMs } = facts;
-  const live = links.filter((link) => link.state !== "retired");
+  const live = links.filter((link) => link.state !== "closed");
   const linked = new Set(live.map((link) => link.transport));
   const paths = [
     ...live.map((link) => ({ preference: link.preference, status: describeLink(link, best) })),
@@ -50,7 +50,7 @@ function describeLink(link: Link, best: Link | undefined): PathStatus {
         : "not used";
   return {
     transport: link.transport,
-    state: link.state === "retired" ? "dead" : link.state,
+    state: link.state === "closed" ? "dead" : link.state,
     best: link === best,
     rttMs: link.rttMs,
     sinceMs: link.sinceMs,

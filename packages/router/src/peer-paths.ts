@@ -4,6 +4,7 @@ import {
   type Connection,
   type FedError,
   type HubId,
+  PeerError,
   type PeerIdentity,
   type Session,
   type SessionHandler,
@@ -17,10 +18,15 @@ import { limits } from "./limits.js";
 import { Link } from "./link.js";
 import { LinkTable } from "./link-table.js";
 import { type ListenerStatus, Listeners } from "./listeners.js";
+import type { PathEvent } from "./path-history.js";
 import { describePaths, type PathStatus } from "./path-status.js";
+import type { PeerSession } from "./peer-session.js";
 import type { Member, PeerAuthorizer, PeerEvents } from "./ports.js";
 
-/** Opens a session above an authenticated connection; rejects when its handshake fails or takes too long. */
+/**
+ * Opens a session above an authenticated connection, or goes on over it with the one that stands with this peer: then the
+ * same object, and `handler` is not used. Rejects when the handshake fails or takes too long.
+ */
 export type SessionOpener = (connection: Connection, handler: SessionHandler) => Promise<Session>;
 
 /** What {@link PeerPaths} is made from. */
@@ -34,7 +40,7 @@ export interface PeerPathsOptions {
   /** 0 ≤ x < 1. */
   readonly random: () => number;
   /** A peer opened a stream. A throw resets it. */
-  onStream(link: Link, stream: Stream): void;
+  onStream(session: PeerSession, stream: Stream): void;
   readonly onGuest: ((connection: Connection) => void) | undefined;
   readonly onRefused: ((remoteAddress: string, error: FedError) => void) | undefined;
 }
@@ -47,9 +53,11 @@ export class PeerPaths {
   readonly #dialler: Dialler;
   readonly #listeners: Listeners;
   readonly #cut = new Map<HubId, FedError>();
-  /** Sessions being opened, per peer. */
+  /** Peers that count another process with this hub's id. */
+  readonly #displaced = new Map<HubId, FedError>();
+  /** Connections being opened, per peer. */
   readonly #opening = new Map<HubId, number>();
-  /** Sessions this hub itself is opening, by hub and transport. */
+  /** Connections this hub itself is opening, by hub and transport. */
   readonly #dialled = new Set<string>();
   #members: ReadonlySet<HubId> = new Set();
   #closed = false;
@@ -67,7 +75,8 @@ export class PeerPaths {
     this.#links = new LinkTable({
       clock,
       events,
-      lost: (link, healthy, error) => this.#dialler.lost(link.peer.hubId, link.transport, healthy, error),
+      lost: (hubId, transport, healthy, error) => this.#dialler.lost(hubId, transport, healthy, error),
+      displaced: (hubId, error) => this.#displace(hubId, error),
     });
     this.#listeners = new Listeners({
       transports,
@@ -121,22 +130,32 @@ export class PeerPaths {
     this.#dialler.rest(hubId);
   }
 
-  /** Why `hubId` is cut off, if it is. */
+  /** Why `hubId` is cut off, or does not talk to this process, if so. */
   cutError(hubId: HubId): FedError | undefined {
-    return this.#cut.get(hubId);
+    return this.#cut.get(hubId) ?? this.#displaced.get(hubId);
   }
 
-  /** The link a call takes now, never `except`; undefined when there is none. */
-  best(hubId: HubId, except?: Link): Link | undefined {
-    return this.#links.best(hubId, except);
+  /** The path a call takes now; undefined when there is none. */
+  best(hubId: HubId): Link | undefined {
+    return this.#links.get(hubId)?.best;
   }
 
-  /** Like {@link best}, but waits until there is one; undefined when `signal` aborts first. */
-  reachable(hubId: HubId, except: Link | undefined, signal: AbortSignal): Promise<Link | undefined> {
+  /** The session that a call can be made on now, never `except`; undefined when there is none. */
+  reach(hubId: HubId, except?: PeerSession): PeerSession | undefined {
+    return this.#links.reach(hubId, except);
+  }
+
+  /** Like {@link reach}, but waits until there is one; undefined when `signal` aborts first. */
+  reachable(hubId: HubId, except: PeerSession | undefined, signal: AbortSignal): Promise<PeerSession | undefined> {
     return this.#links.reachable(hubId, except, signal);
   }
 
-  /** Peers with a session. */
+  /** Whether a session with `hubId` stands, with a path that works or without. */
+  stands(hubId: HubId): boolean {
+    return this.#links.get(hubId) !== undefined;
+  }
+
+  /** Peers with a connection. */
   peers(): PeerIdentity[] {
     return this.#links.peers();
   }
@@ -144,19 +163,34 @@ export class PeerPaths {
   /** What is known of every way to `hubId`, best first. */
   paths(hubId: HubId): PathStatus[] {
     return describePaths({
-      links: this.#links.of(hubId),
+      links: this.#links.get(hubId)?.links ?? [],
       targets: this.#dialler.of(hubId),
       best: this.best(hubId),
-      cut: this.#cut.get(hubId),
+      cut: this.cutError(hubId),
       nowMs: this.#options.clock.nowMs(),
     });
+  }
+
+  /** What became of the ways to `hubId` lately, oldest first. */
+  history(hubId: HubId): readonly PathEvent[] {
+    return this.#links.history(hubId);
+  }
+
+  #has(hubId: HubId, transport: string): boolean {
+    return this.#links.get(hubId)?.has(transport) ?? false;
+  }
+
+  /** Another process has this hub's id, and the peer counts that one: dialling on would only drive it out in turn. */
+  #displace(hubId: HubId, error: FedError): void {
+    this.#displaced.set(hubId, error);
+    this.#dialler.rest(hubId);
   }
 
   #wanted(target: Target): boolean {
     const { hubId, transport } = target;
     if (this.#closed) return false;
     if (hubId === undefined) return true;
-    return hubId !== this.#options.selfId && !this.#cut.has(hubId) && !this.#links.has(hubId, transport.name);
+    return hubId !== this.#options.selfId && !this.cutError(hubId) && !this.#has(hubId, transport.name);
   }
 
   async #connect(target: Target, signal: AbortSignal): Promise<HubId> {
@@ -167,8 +201,8 @@ export class PeerPaths {
     // Known from here on, so that this hub itself is not dialled again.
     target.hubId = hubId;
     const key = `${hubId} ${transport.name}`;
-    if (this.#links.has(hubId, transport.name) || this.#dialled.has(key)) {
-      // Two addresses of one hub. The initiator never offers a second session, so the responder may trust the newest.
+    if (this.#has(hubId, transport.name) || this.#dialled.has(key)) {
+      // Two addresses of one hub. The initiator never offers a second connection, so the responder may trust the newest.
       connection.close();
       return hubId;
     }
@@ -184,7 +218,7 @@ export class PeerPaths {
     }
   }
 
-  /** Makes a link of an authenticated connection. The connection is closed when that fails. */
+  /** Makes a path of an authenticated connection. The connection is closed when that fails. */
   async #adopt(connection: Connection): Promise<void> {
     let hubId: HubId | undefined;
     try {
@@ -200,7 +234,9 @@ export class PeerPaths {
     try {
       await this.#open(connection);
     } catch (cause) {
-      throw this.#refuse(connection, toFedError(cause));
+      const error = toFedError(cause);
+      if (error instanceof PeerError && error.code === "HUB_DUPLICATE") this.#displace(hubId, error);
+      throw this.#refuse(connection, error);
     } finally {
       const left = this.#opening.get(hubId)! - 1;
       if (left > 0) this.#opening.set(hubId, left);
@@ -211,7 +247,7 @@ export class PeerPaths {
   async #open(connection: Connection): Promise<void> {
     const { openSession, onStream, selfId, clock } = this.#options;
     const early: Stream[] = [];
-    // Streams that arrive before the link stands wait for it; the session bounds how many there can be.
+    // Streams that arrive before the session is known here wait for it; the session bounds how many there can be.
     let deliver = (stream: Stream): void => {
       early.push(stream);
     };
@@ -223,16 +259,15 @@ export class PeerPaths {
       session.close(toFedError(cause));
       throw cause;
     }
-    const link = new Link({
-      session,
-      dialled: connection.role === "initiator",
-      preference: this.#transports.get(connection.transport)?.preference ?? Number.MAX_SAFE_INTEGER,
-      selfId,
-      nowMs: clock.nowMs(),
-      onActive: (active) => this.#links.watch(active),
-    });
-    deliver = (stream) => onStream(link, stream);
-    this.#links.install(link);
+    const known = this.#links.sessionOf(session);
+    deliver = (stream) => onStream(known, stream);
+    const path = session.paths.find(({ id }) => id === connection.id);
+    // A connection that is over already has left the session behind, and the dialler finds that out.
+    if (path) {
+      const preference = this.#transports.get(path.transport)?.preference ?? Number.MAX_SAFE_INTEGER;
+      const link = new Link({ path, preference, selfId, peerId: known.hubId, nowMs: clock.nowMs() });
+      this.#links.install(known, link);
+    }
     for (const stream of early) {
       try {
         deliver(stream);
@@ -248,7 +283,7 @@ export class PeerPaths {
     const { selfId, authorizePeer } = this.#options;
     if (this.#closed) throw closedError();
     if (!peer || peer.hubId === selfId) throw notAPeer();
-    const cut = this.#cut.get(peer.hubId);
+    const cut = this.cutError(peer.hubId);
     if (cut) throw cut;
     authorizePeer?.(peer);
     return peer;

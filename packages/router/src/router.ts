@@ -21,12 +21,13 @@ import { Directory, type PeerStatus } from "./directory.js";
 import { RouterError } from "./errors.js";
 import { Execution } from "./execution.js";
 import { limits } from "./limits.js";
-import type { Link } from "./link.js";
 import type { ListenerStatus } from "./listeners.js";
 import type { ListedApp, ToolSummary } from "./listing.js";
 import { OwnListing } from "./own-listing.js";
+import type { PathEvent } from "./path-history.js";
 import type { PathStatus } from "./path-status.js";
 import { PeerPaths, type SessionOpener } from "./peer-paths.js";
+import type { PeerSession } from "./peer-session.js";
 import type {
   AuditSink,
   Caller,
@@ -131,7 +132,9 @@ export interface Router extends AsyncDisposable {
   paths(hub: string): PathStatus[];
   /** Members and connected peers, by name. */
   peers(): PeerStatus[];
-  /** The session calls to a hub take now, for protocols of the hub's own. */
+  /** What became of the ways to a hub lately, oldest first, at most 16 events. @throws {RouterError} HUB_UNKNOWN. */
+  pathHistory(hub: string): readonly PathEvent[];
+  /** The session with a hub, while a path works, for protocols of the hub's own. */
   session(hubId: HubId): Session | undefined;
   listening(): ListenerStatus[];
 }
@@ -175,7 +178,7 @@ class HubRouter implements Router {
       },
       clock,
       random: options.random ?? Math.random,
-      onStream: (link, stream) => this.#dispatch(link, stream),
+      onStream: (there, stream) => this.#dispatch(there, stream),
       onGuest: options.onGuest?.bind(options),
       onRefused: options.onRefused?.bind(options),
     });
@@ -312,12 +315,16 @@ class HubRouter implements Router {
     return this.#paths.paths(this.#directory.resolve(hub));
   }
 
+  pathHistory(hub: string): readonly PathEvent[] {
+    return this.#paths.history(this.#directory.resolve(hub));
+  }
+
   peers(): PeerStatus[] {
     return this.#directory.peers();
   }
 
   session(hubId: HubId): Session | undefined {
-    return this.#paths.best(hubId)?.session;
+    return this.#paths.reach(hubId)?.session;
   }
 
   listening(): ListenerStatus[] {
@@ -395,21 +402,18 @@ class HubRouter implements Router {
     );
   }
 
-  #dispatch(link: Link, stream: Stream): void {
+  #dispatch(there: PeerSession, stream: Stream): void {
     const header = parseHeader(stream.header);
     switch (header.k) {
       case "call":
       case "listen":
-        void this.#server.call(link, stream, header);
+        void this.#server.call(there, stream, header);
         return;
       case "list":
-        void this.#server.list(link, stream, header);
+        void this.#server.list(there, stream, header);
         return;
       case "changed":
-        this.#server.changed(link, stream);
-        return;
-      case "probe":
-        void this.#server.probe(stream);
+        this.#server.changed(there, stream);
         return;
     }
     const { protocols } = this.#options;
@@ -417,6 +421,6 @@ class HubRouter implements Router {
     if (!protocol) {
       throw new RouterError({ code: "UNKNOWN_STREAM_KIND", message: "This hub serves no streams of that kind." });
     }
-    protocol(link.session, stream, header);
+    protocol(there.session, stream, header);
   }
 }

@@ -1,11 +1,11 @@
-/** The owner's side of `call`, `listen`, `list`, `changed` and `probe` streams. */
+/** The owner's side of `call`, `listen`, `list` and `changed` streams. */
 import { type Clock, type FedError, type HubId, type Stream, toFedError } from "@fed/core";
 import { RouterError } from "./errors.js";
 import type { Execution } from "./execution.js";
 import { InFlight } from "./in-flight.js";
 import { limits } from "./limits.js";
-import type { Link } from "./link.js";
 import type { OwnListing } from "./own-listing.js";
+import type { PeerSession } from "./peer-session.js";
 import type { Caller, Digest, Envelope, EnvelopeVerifier, Notification, RevocationChecker } from "./ports.js";
 import { type Rate, RateLimit } from "./rate-limit.js";
 import {
@@ -44,7 +44,7 @@ export interface ServePorts {
 const cancelCodes: ReadonlySet<string> = new Set(["ABORTED", "DEADLINE_EXCEEDED"]);
 const noBytes = new Uint8Array(0);
 
-/** Answers peers' calls, listings and probes. */
+/** Answers peers' calls, and listings. */
 export class Server {
   readonly #ports: ServePorts;
   readonly #inFlight = {
@@ -60,14 +60,14 @@ export class Server {
   }
 
   /** Serves one `call` or `listen` stream to its end. Never rejects. */
-  async call(link: Link, stream: Stream, header: StreamHeader): Promise<void> {
-    await this.#answer(link, stream, header.k === "listen" ? "listen" : "call", async () => {
+  async call(there: PeerSession, stream: Stream, header: StreamHeader): Promise<void> {
+    await this.#answer(there, stream, header.k === "listen" ? "listen" : "call", async () => {
       const call = parseCallHeader(header);
       const controller = new AbortController();
       const settled = this.#watch(stream, controller, call.idempotencyKey !== undefined);
       try {
-        const result = await this.#execute(link, stream, call, controller);
-        return encodeResult(result, this.#ports.revocation.size, this.#maxBytes(link) - 5);
+        const result = await this.#execute(there, stream, call, controller);
+        return encodeResult(result, this.#ports.revocation.size, this.#maxBytes(there) - 5);
       } finally {
         settled();
       }
@@ -75,39 +75,26 @@ export class Server {
   }
 
   /** Serves one `list` stream to its end. Never rejects. */
-  async list(link: Link, stream: Stream, header: StreamHeader): Promise<void> {
-    await this.#answer(link, stream, "call", async () => {
+  async list(there: PeerSession, stream: Stream, header: StreamHeader): Promise<void> {
+    await this.#answer(there, stream, "call", async () => {
       const { envelope } = parseCallHeader(header);
       const bodyDigest = requestDigest(this.#ports.digest, "list", "", undefined, noBytes);
-      const caller = this.#identify(link, envelope, bodyDigest);
-      this.#ports.revocation.assertCaller(caller, link.peer);
-      this.#ports.onListed(link.peer.hubId);
+      const caller = this.#identify(there, envelope, bodyDigest);
+      this.#ports.revocation.assertCaller(caller, there.peer);
+      this.#ports.onListed(there.peer.hubId);
       return encodeResult({ apps: this.#ports.own.of(caller) }, this.#ports.revocation.size, limits.listBytes);
     });
   }
 
   /** Takes the word of a peer that what it shows has changed. */
-  changed(link: Link, stream: Stream): void {
-    this.#rate.take(link.peer.hubId);
+  changed(there: PeerSession, stream: Stream): void {
+    this.#rate.take(there.peer.hubId);
     stream.end();
     stream.receive().catch(() => {});
-    this.#ports.onChanged(link.peer.hubId);
+    this.#ports.onChanged(there.peer.hubId);
   }
 
-  /** Sends a probe back as it came. Never rejects. */
-  async probe(stream: Stream): Promise<void> {
-    try {
-      const probe = await stream.receive();
-      if (!probe || probe.length > limits.probeBytes) {
-        throw new RouterError({ code: "REQUEST_MALFORMED", message: "A probe is one message of at most 16 KiB." });
-      }
-      await stream.send(probe, { end: true });
-    } catch (cause) {
-      stream.reset(toFedError(cause));
-    }
-  }
-
-  async #execute(link: Link, stream: Stream, call: CallHeader, controller: AbortController): Promise<unknown> {
+  async #execute(there: PeerSession, stream: Stream, call: CallHeader, controller: AbortController): Promise<unknown> {
     const body = await stream.receive();
     if (!body) throw new RouterError({ code: "REQUEST_MALFORMED", message: "The call has no body." });
     const { hubId } = link.peer;
@@ -132,8 +119,8 @@ export class Server {
       app: call.app,
       method,
       params,
-      peer: link.peer,
-      identify: () => this.#identify(link, call.envelope, bodyDigest),
+      peer: there.peer,
+      identify: () => this.#identify(there, call.envelope, bodyDigest),
       idempotency:
         key === undefined ? undefined : { key, digest: repetitionDigest(digest, call.app, key, { method, params }) },
       controller,
@@ -142,24 +129,24 @@ export class Server {
   }
 
   /** Who asks, by the envelope. Nobody who comes over a session is local. */
-  #identify({ peer }: Link, envelope: Envelope, bodyDigest: Uint8Array): Caller {
+  #identify({ peer }: PeerSession, envelope: Envelope, bodyDigest: Uint8Array): Caller {
     const caller = this.#ports.verifier.verify(envelope, { peer, bodyDigest });
     return caller.local ? { ...caller, local: false } : caller;
   }
 
   /** Runs `work` under the limits and sends its frame, or its error, as the last answer. */
-  async #answer(link: Link, stream: Stream, kind: CallKind, work: () => Promise<Uint8Array>): Promise<void> {
-    const hubId = link.peer.hubId;
+  async #answer(there: PeerSession, stream: Stream, kind: CallKind, work: () => Promise<Uint8Array>): Promise<void> {
+    const hubId = there.peer.hubId;
     const inFlight = this.#inFlight[kind];
     let answer: Uint8Array;
     try {
       this.#admit(hubId, inFlight);
-      link.begin();
+      there.begin();
       try {
         answer = await work();
       } finally {
         inFlight.release(hubId);
-        link.finish();
+        there.finish();
       }
     } catch (cause) {
       answer = encodeError(toFedError(cause), this.#ports.revocation.size);
@@ -206,8 +193,8 @@ export class Server {
     };
   }
 
-  #maxBytes(link: Link): number {
-    return Math.min(link.session.maxMessageBytes, limits.bodyBytes);
+  #maxBytes(there: PeerSession): number {
+    return Math.min(there.session.maxMessageBytes, limits.bodyBytes);
   }
 }
 

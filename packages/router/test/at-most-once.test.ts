@@ -10,8 +10,6 @@ beforeEach(() => {
 });
 afterEach(() => fleet.close());
 
-const lost = new TestError({ code: "CLOSED", message: "The cable is gone." });
-
 async function twoHubs(options: HubOptions = { networks: ["lan", "relay"] }): Promise<[Hub, Hub]> {
   const a = fleet.hub("alpha", options);
   const b = fleet.hub("beta", options);
@@ -46,14 +44,55 @@ function gate(hub: Hub): { calls: number; aborted: string[]; finish(result: unkn
   return state;
 }
 
+describe("a connection that is lost", () => {
+  it("costs a call nothing: it goes on over the other path, or over the next connection", async () => {
+    for (const networks of [["lan", "relay"], ["lan"]] as const) {
+      const [a, b] = await twoHubs({ networks });
+      const app = gate(b);
+      const call = a.router.call({ hub: "beta", app: "echo", method: "x" }, { caller: a.caller });
+      await fleet.until(() => app.calls === 1);
+      fleet.lan.drop(a.identity.hubId, b.identity.hubId, new TestError({ code: "CLOSED", message: "Gone." }));
+      app.finish("once");
+      let result: unknown;
+      void call.then((value) => (result = value));
+      await fleet.until(() => result === "once", 100);
+      expect(app).toMatchObject({ calls: 1, aborted: [] });
+      expect(b.records).toHaveLength(2);
+      await fleet.close();
+      fleet = createFleet();
+    }
+  });
+
+  it("of the only path, and a call made meanwhile waits for the next, up to 5 s", async () => {
+    const [a, b] = await twoHubs({ networks: ["lan"] });
+    b.apps.set("echo", () => "ok");
+    const target = { hub: "beta", app: "echo", method: "x" };
+    fleet.drop(a, b);
+    await fleet.until(() => a.router.session(b.identity.hubId) === undefined);
+    let result: unknown;
+    void a.router.call(target, { caller: a.caller }).then((value) => (result = value));
+    await fleet.until(() => result === "ok", 100);
+    fleet.lan.cut(a.identity.hubId, b.identity.hubId);
+    fleet.drop(a, b);
+    await fleet.until(() => a.router.session(b.identity.hubId) === undefined);
+    const late = expectCode(a.router.call(target, { caller: a.caller }), "HUB_UNREACHABLE");
+    await fleet.clock.advance(limits.retryWaitMs);
+    await late;
+  });
+});
+
 describe("a session that is lost", () => {
+  const briefly: HubOptions = { networks: ["lan"], resumeWindowMs: 0 };
+
   it("after the call was sent: OUTCOME_UNKNOWN, never a second run, and the app is told", async () => {
     const [a, b] = await twoHubs();
     const app = gate(b);
-    const call = a.router.call({ hub: "beta", app: "echo", method: "x" }, { caller: a.caller });
+    const call = a.router.call({ hub: "beta", app: "echo", method: "x" }, { caller: a.caller, deadlineMs: 600_000 });
     const expected = expectCode(call, "OUTCOME_UNKNOWN");
     await fleet.until(() => app.calls === 1);
-    fleet.lan.drop(a.identity.hubId, b.identity.hubId, lost);
+    for (const network of [fleet.lan, fleet.relay]) network.cut(a.identity.hubId, b.identity.hubId);
+    fleet.drop(a, b);
+    await fleet.clock.advance(60_000);
     const error = await expected;
     expect(error.retryable).toBe(false);
     expect(error.hint).toContain(b.records[0]!.callId);
@@ -62,36 +101,25 @@ describe("a session that is lost", () => {
     expect(app.calls).toBe(1);
   });
 
-  it("of a read-only call: once more over the other path", async () => {
-    const [a, b] = await twoHubs();
+  it("of a read-only call: once more over the next one", async () => {
+    const [a, b] = await twoHubs(briefly);
     const app = gate(b);
     const call = a.router.call({ hub: "beta", app: "echo", method: "x", readOnly: true }, { caller: a.caller });
     await fleet.until(() => app.calls === 1);
-    fleet.lan.drop(a.identity.hubId, b.identity.hubId, lost);
-    await fleet.until(() => app.calls === 2);
-    app.finish("read");
-    expect(await call).toBe("read");
-  });
-
-  it("of a read-only call with one path only: over the next session", async () => {
-    const [a, b] = await twoHubs({ networks: ["lan"] });
-    const app = gate(b);
-    const call = a.router.call({ hub: "beta", app: "echo", method: "x", readOnly: true }, { caller: a.caller });
-    await fleet.until(() => app.calls === 1);
-    fleet.lan.drop(a.identity.hubId, b.identity.hubId, lost);
+    fleet.drop(a, b);
     await fleet.until(() => app.calls === 2, 100);
     app.finish("read");
     expect(await call).toBe("read");
   });
 
-  it("of a call with an idempotency key: the first run's outcome over the other path", async () => {
-    const [a, b] = await twoHubs();
+  it("of a call with an idempotency key: the first run's outcome over the next one", async () => {
+    const [a, b] = await twoHubs(briefly);
     const app = gate(b);
     const target = { hub: "beta", app: "echo", method: "x", idempotencyKey: "key-1" };
     const call = a.router.call(target, { caller: a.caller });
     await fleet.until(() => app.calls === 1);
-    fleet.lan.drop(a.identity.hubId, b.identity.hubId, lost);
-    await fleet.until(() => b.records.length === 2);
+    fleet.drop(a, b);
+    await fleet.until(() => b.records.length === 2, 100);
     expect(b.records[1]).toMatchObject({ decision: "allow", replay: true });
     app.finish("paid");
     expect(await call).toBe("paid");
@@ -113,17 +141,6 @@ describe("a session that is lost", () => {
     expect(a.events).toEqual(["up beta", "down beta", "up beta"]);
     await expected;
     expect(second.calls).toBe(0);
-  });
-
-  it("before the call was sent: another path, without a word", async () => {
-    const [a, b] = await twoHubs();
-    b.apps.set("echo", () => "ok");
-    // The owner takes no new streams on the LAN; its session stands.
-    b.router.session(a.identity.hubId)!.goAway(lost);
-    await fleet.clock.advance(0);
-    expect(await a.router.call({ hub: "beta", app: "echo", method: "x" }, { caller: a.caller })).toBe("ok");
-    expect(b.records.length).toBe(2);
-    expect(a.router.paths("beta")[0]).toMatchObject({ transport: "lan", best: true });
   });
 
   it("and no path at all: HUB_UNREACHABLE, which may be tried again", async () => {
@@ -305,22 +322,22 @@ describe("where a call goes", () => {
 });
 
 describe("a path in doubt", () => {
-  it("is left by calls that may be repeated, and a keyed call still runs once", async () => {
+  it("costs no call: everything goes over the other one as well, and each runs once", async () => {
     const [a, b] = await twoHubs();
     const app = gate(b);
     const target = { hub: "beta", app: "echo", method: "x" };
-    const keyed = a.router.call({ ...target, idempotencyKey: "k" }, { caller: a.caller });
-    const plain = expectCode(a.router.call(target, { caller: a.caller }), "OUTCOME_UNKNOWN");
-    await fleet.until(() => app.calls === 2);
+    let results: unknown[] = [];
+    const calls = [{ idempotencyKey: "k" }, {}, { readOnly: true }].map((options) =>
+      a.router.call({ ...target, ...options }, { caller: a.caller }),
+    );
+    void Promise.all(calls).then((values) => (results = values));
+    await fleet.until(() => app.calls === 3);
     fleet.lan.cut(a.identity.hubId, b.identity.hubId);
     const cutAtMs = fleet.clock.monotonicMs();
-    await fleet.until(() => b.records.some((record) => "replay" in record), 100);
+    app.finish("once");
+    await fleet.until(() => results.length === 3, 100);
     expect(fleet.clock.monotonicMs() - cutAtMs).toBeLessThanOrEqual(3000);
-    app.finish("paid");
-    expect(await keyed).toBe("paid");
-    expect(app.calls).toBe(2);
-    await fleet.clock.advance(10_000);
-    await plain;
-    expect(app.calls).toBe(2);
+    expect(results).toEqual(["once", "once", "once"]);
+    expect(app.calls).toBe(3);
   });
 });

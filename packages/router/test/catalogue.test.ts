@@ -1,5 +1,6 @@
-import { encodeUtf8 } from "@fed/core";
+import { encodeUtf8, randomBytes } from "@fed/core";
 import { expectCode } from "@fed/core/testing";
+import { createSession } from "@fed/session";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { limits } from "../src/index.js";
 import { createFleet, type Fleet, type Hub, TestError } from "./fleet.js";
@@ -144,18 +145,16 @@ describe("list", () => {
       "{",
     ];
     await a.router.start();
-    const { openMemorySession } = await import("@fed/core/memory");
     const { identityOf } = await import("./fleet.js");
     const rogue = fleet.lan.transport({ identity: identityOf("rogue"), address: "rogue", name: "lan" });
     const connection = await rogue.dial(a.identity.hubId);
-    await openMemorySession(connection, {
+    await createSession(connection, {
       clock: fleet.clock,
+      epoch: randomBytes(16),
       handler: {
-        async stream(stream) {
-          const { k } = JSON.parse(new TextDecoder().decode(stream.header));
-          if (k === "probe") return stream.send((await stream.receive())!, { end: true });
+        stream(stream) {
           const json = encodeUtf8(answers.shift()!);
-          return stream.send(new Uint8Array([2, 0, 0, 0, 0, ...json]), { end: true });
+          void stream.send(new Uint8Array([2, 0, 0, 0, 0, ...json]), { end: true });
         },
       },
     });

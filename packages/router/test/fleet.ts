@@ -10,8 +10,9 @@ import {
   randomBytes,
   type Transport,
 } from "@fed/core";
-import { createMemoryNetwork, type MemoryNetwork, openMemorySession } from "@fed/core/memory";
+import { createMemoryNetwork, type MemoryNetwork } from "@fed/core/memory";
 import { createTestClock, type TestClock } from "@fed/core/testing";
+import { createSessions } from "@fed/session";
 import {
   type AppContext,
   type AppRequest,
@@ -69,6 +70,8 @@ export interface Fleet {
   readonly lan: MemoryNetwork;
   readonly relay: MemoryNetwork;
   hub(name: string, options?: HubOptions): Hub;
+  /** Breaks every connection between two hubs. */
+  drop(a: Hub, b: Hub): void;
   /** Lets everything that is due now happen, until `condition` holds. */
   until(condition: () => boolean, stepMs?: number): Promise<void>;
   close(): Promise<void>;
@@ -77,6 +80,8 @@ export interface Fleet {
 export interface HubOptions extends Partial<RouterOptions> {
   readonly networks?: readonly ("lan" | "relay")[];
   readonly epoch?: Uint8Array;
+  /** How long a session outlives its last connection. Default 60 s. */
+  readonly resumeWindowMs?: number;
 }
 
 export function createFleet(): Fleet {
@@ -85,7 +90,10 @@ export function createFleet(): Fleet {
   const relay = createMemoryNetwork({ clock });
   const hubs: Hub[] = [];
 
-  function hub(name: string, { networks = ["lan"], epoch = randomBytes(16), ...overrides }: HubOptions = {}): Hub {
+  function hub(
+    name: string,
+    { networks = ["lan"], epoch = randomBytes(16), resumeWindowMs = 60_000, ...overrides }: HubOptions = {},
+  ): Hub {
     const identity = identityOf(name);
     const transports: Transport[] = networks.map((network) =>
       network === "lan"
@@ -124,7 +132,7 @@ export function createFleet(): Fleet {
     const router = createRouter({
       self: identity,
       transports,
-      openSession: (connection, handler) => openMemorySession(connection, { handler, epoch, clock }),
+      openSession: createSessions({ epoch, clock, resumeWindowMs }).open,
       signer: testSigner(identity, made.signed),
       verifier: testVerifier(identity, encodeBase64Url(epoch)),
       digest: sha256,
@@ -179,6 +187,10 @@ export function createFleet(): Fleet {
     lan,
     relay,
     hub,
+    drop({ identity: a }, { identity: b }) {
+      const error = new TestError({ code: "CLOSED", message: "The cable is gone." });
+      for (const network of [lan, relay]) network.drop(a.hubId, b.hubId, error);
+    },
     async until(condition, stepMs = 0) {
       for (let turn = 0; turn < 300; turn++) {
         if (condition()) return;

@@ -1,6 +1,6 @@
 /** When hubs are asked for their apps, and when what they said before must do. */
-import { encodeUtf8, type Stream } from "@fed/core";
-import { openMemorySession } from "@fed/core/memory";
+import { encodeUtf8, randomBytes, type Stream } from "@fed/core";
+import { createSession } from "@fed/session";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { limits } from "../src/index.js";
 import { createFleet, type Fleet, type Hub, identityOf, TestError } from "./fleet.js";
@@ -33,18 +33,13 @@ function share(hub: Hub, app: string): void {
   hub.shared.add(app);
 }
 
-/** A peer that answers its streams with `answer`, after the probe. */
+/** A peer that answers its streams with `answer`. */
 async function roguePeer(a: Hub, answer: (stream: Stream, kind: string) => void | Promise<void>) {
   const transport = fleet.lan.transport({ identity: identityOf("rogue"), address: "rogue", name: "lan" });
-  const session = await openMemorySession(await transport.dial(a.identity.hubId), {
+  const session = await createSession(await transport.dial(a.identity.hubId), {
     clock: fleet.clock,
-    handler: {
-      async stream(stream) {
-        const { k } = JSON.parse(new TextDecoder().decode(stream.header));
-        if (k === "probe") await stream.send((await stream.receive())!, { end: true });
-        else await answer(stream, k);
-      },
-    },
+    epoch: randomBytes(16),
+    handler: { stream: (stream) => void answer(stream, JSON.parse(new TextDecoder().decode(stream.header)).k) },
   });
   await fleet.until(() => a.events.includes("up rogue"));
   return session;

@@ -1,8 +1,8 @@
 /** What a broken or lying peer can do: nothing but typed errors, bounded memory, and no harm to others. */
 
-import { encodeUtf8, isFedError, type Session, type Stream } from "@fed/core";
-import { openMemorySession } from "@fed/core/memory";
+import { encodeUtf8, isFedError, randomBytes, type Session, type Stream } from "@fed/core";
 import { expectCode } from "@fed/core/testing";
+import { createSession } from "@fed/session";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { limits, RemoteError } from "../src/index.js";
@@ -22,15 +22,10 @@ beforeEach(async () => {
   hub.shared.add("echo");
   await hub.router.start();
   const transport = fleet.lan.transport({ identity: identityOf("rogue"), address: "rogue", name: "lan" });
-  rogue = await openMemorySession(await transport.dial(hub.identity.hubId), {
+  rogue = await createSession(await transport.dial(hub.identity.hubId), {
     clock: fleet.clock,
-    handler: {
-      async stream(stream) {
-        const { k } = JSON.parse(new TextDecoder().decode(stream.header));
-        if (k === "probe") return stream.send((await stream.receive())!, { end: true });
-        return serve(stream);
-      },
-    },
+    epoch: randomBytes(16),
+    handler: { stream: (stream) => void serve(stream) },
   });
   await fleet.until(() => hub.events.includes("up rogue"));
 });

@@ -1,6 +1,6 @@
 import { type Candidate, type Connection, randomBytes, type Session, type Stream, type Transport } from "@fed/core";
-import { openMemorySession } from "@fed/core/memory";
 import { expectCode } from "@fed/core/testing";
+import { createSession, createSessions } from "@fed/session";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { limits } from "../src/index.js";
 import { createFleet, type Fleet, type Hub, identityOf, TestError } from "./fleet.js";
@@ -44,8 +44,8 @@ describe("paths", () => {
     await start(a, b);
     await fleet.until(() => a.events.length > 0 && b.events.length > 0);
     await fleet.clock.advance(2000);
-    expect(a.router.session(b.identity.hubId)!.role).toBe("initiator");
-    expect(b.router.session(a.identity.hubId)!.role).toBe("responder");
+    expect(a.router.session(b.identity.hubId)!.paths.map(({ role }) => role)).toEqual(["initiator"]);
+    expect(b.router.session(a.identity.hubId)!.paths.map(({ role }) => role)).toEqual(["responder"]);
     expect(fleet.lan.drop(a.identity.hubId, b.identity.hubId, new TestError({ code: "CLOSED", message: "" }))).toBe(1);
     expect([a.events, b.events]).toEqual([["up beta"], ["up alpha"]]);
   });
@@ -165,11 +165,12 @@ describe("paths", () => {
       return dial(address.replace(/^.*@/, ""), options);
     };
     let opened = 0;
+    const sessions = createSessions({ epoch: randomBytes(16), clock: fleet.clock });
     const dialling = fleet.hub("alpha", {
       transports: [transport],
       openSession: (connection, handler) => {
         opened++;
-        return openMemorySession(connection, { handler, clock: fleet.clock });
+        return sessions.open(connection, handler);
       },
     });
     const addresses = ["v4@", "v6@"].map((prefix) => ({ transport: "lan", address: prefix + b.identity.hubId }));
@@ -359,9 +360,10 @@ describe("paths", () => {
   it("that end while they are still being made are tried again", async () => {
     const [a, b] = [fleet.hub("alpha"), fleet.hub("beta")];
     let opened = 0;
+    const sessions = createSessions({ epoch: randomBytes(16), clock: fleet.clock });
     const dialling = fleet.hub("alpha", {
       openSession: async (connection, handler) => {
-        const session = await openMemorySession(connection, { handler, clock: fleet.clock });
+        const session = await sessions.open(connection, handler);
         if (++opened < 3) session.close();
         return session;
       },
@@ -386,72 +388,65 @@ describe("paths", () => {
   });
 });
 
-describe("a second session of the same hub", () => {
-  /** A hub without a router: it answers probes and nothing else. */
-  async function sessionOf(connection: Connection, epoch = randomBytes(16)): Promise<Session> {
-    const handler = {
-      async stream(stream: Stream) {
-        await stream.send((await stream.receive())!, { end: true });
-      },
-    };
-    return openMemorySession(connection, { handler, epoch, clock: fleet.clock });
-  }
+describe("another connection of the same hub", () => {
+  const handler = { stream: (stream: Stream) => stream.end() };
+  const open = (connection: Connection, epoch: Uint8Array) =>
+    createSession(connection, { handler, epoch, clock: fleet.clock });
 
-  async function dialledByAlpha(): Promise<[Hub, Session, Transport]> {
+  it("under a new epoch means that it restarted: the session before is over at once", async () => {
     const a = fleet.hub("alpha");
     await a.router.start();
     const accepted = Promise.withResolvers<Session>();
     const beta = fleet.lan.transport({ identity: identityOf("beta"), name: "lan" });
-    await beta.listen({ connection: (connection) => accepted.resolve(sessionOf(connection)) });
+    await beta.listen({ connection: (connection) => accepted.resolve(open(connection, randomBytes(16))) });
     await fleet.until(() => a.events.includes("up beta"));
-    return [a, await accepted.promise, beta];
-  }
-
-  it("with a new epoch means that it restarted: the old one is closed at once", async () => {
-    const [a, old, beta] = await dialledByAlpha();
-    const now = await sessionOf(await beta.dial(a.identity.hubId));
-    expect(await old.closed).toMatchObject({ code: "PATH_REPLACED" });
-    await fleet.until(() => a.router.session(identityOf("beta").hubId)?.role === "responder");
-    expect(now.role).toBe("initiator");
-  });
-
-  it("that sends probes back changed carries no calls", async () => {
-    const a = fleet.hub("alpha");
-    await a.router.start();
-    const beta = fleet.lan.transport({ identity: identityOf("beta"), name: "lan" });
-    const session = await openMemorySession(await beta.dial(a.identity.hubId), {
-      handler: {
-        async stream(stream) {
-          const probe = (await stream.receive())!;
-          probe[0]! ^= 1;
-          await stream.send(probe, { end: true });
-        },
-      },
-      clock: fleet.clock,
-    });
-    expect(await session.closed).toMatchObject({ code: "REMOTE_PROTOCOL" });
-    expect(a.events).toEqual([]);
+    const old = await accepted.promise;
+    await open(await beta.dial(a.identity.hubId), randomBytes(16));
+    expect(await old.closed).toMatchObject({ code: "HUB_DUPLICATE" });
+    await fleet.until(() => a.router.session(identityOf("beta").hubId)?.paths[0]?.role === "responder");
+    expect(a.events).toEqual(["up beta", "down beta", "up beta"]);
   });
 
   it("takes over when the one that ought to stay is silent", async () => {
-    const epoch = randomBytes(16);
     const a = fleet.hub("alpha");
     await a.router.start();
     let silent = false;
+    const { open } = createSessions({ epoch: randomBytes(16), clock: fleet.clock });
     const beta = fleet.lan.transport({ identity: identityOf("beta"), name: "lan" });
     await beta.listen({
-      connection: (connection) =>
-        void openMemorySession(connection, {
-          handler: { stream: async (stream) => silent || stream.send((await stream.receive())!, { end: true }) },
-          epoch,
-          clock: fleet.clock,
-        }),
+      connection(connection) {
+        const { send } = connection;
+        connection.send = (message) => silent || send.call(connection, message);
+        void open(connection, handler);
+      },
     });
     await fleet.until(() => a.events.includes("up beta"));
     silent = true;
-    await sessionOf(await beta.dial(a.identity.hubId), epoch);
-    await fleet.until(() => a.router.session(identityOf("beta").hubId)?.role === "responder", 500);
+    await open(await beta.dial(a.identity.hubId), handler);
+    const roles = () => a.router.session(identityOf("beta").hubId)?.paths.map(({ role }) => role);
+    await fleet.until(() => String(roles()) === "responder", 500);
     expect(a.router.paths(identityOf("beta").hubId)).toMatchObject([{ state: "confirmed", best: true }]);
+  });
+});
+
+describe("a copy of a hub, with its id and keys", () => {
+  it("drives the one before out: it hears so from each peer, says so, and dials that peer no more", async () => {
+    const [a, b] = [fleet.hub("alpha"), fleet.hub("beta")];
+    await start(a, b);
+    await fleet.until(() => a.events.length > 0 && b.events.length > 0);
+    const copy = fleet.hub("alpha", {
+      transports: [fleet.lan.transport({ identity: a.identity, address: "elsewhere", name: "lan" })],
+    });
+    copy.router.setMembers([{ ...b.identity, addresses: [{ transport: "lan", address: b.identity.hubId }] }]);
+    await fleet.until(() => copy.events.includes("up beta") && a.events.includes("down beta"));
+    await fleet.clock.advance(120_000);
+    expect(a.events).toEqual(["up beta", "down beta"]);
+    expect(copy.events).toEqual(["up beta"]);
+    expect(a.router.paths("beta")[0]!.why).toContain("HUB_DUPLICATE");
+    a.router.setMembers([{ ...b.identity, addresses: [{ transport: "lan", address: b.identity.hubId }] }]);
+    await fleet.clock.advance(60_000);
+    await expectCode(a.router.call({ hub: "beta", app: "echo", method: "x" }, { caller: a.caller }), "HUB_DUPLICATE");
+    expect(copy.events).toEqual(["up beta"]);
   });
 });
 

@@ -1,20 +1,11 @@
 /** The router over the sessions hubs really speak. */
-import { randomBytes } from "@fed/core";
 import { expectCode } from "@fed/core/testing";
-import { createSession } from "@fed/session";
 import { expect, it } from "vitest";
 import { createFleet, type Hub } from "./fleet.js";
 
 it("calls, lists, cancels and fails over across @fed/session", async () => {
   const fleet = createFleet();
-  const open = (name: string): Hub => {
-    const epoch = randomBytes(16);
-    return fleet.hub(name, {
-      networks: ["lan", "relay"],
-      epoch,
-      openSession: (connection, handler) => createSession(connection, { handler, epoch, clock: fleet.clock }),
-    });
-  };
+  const open = (name: string): Hub => fleet.hub(name, { networks: ["lan", "relay"] });
   const [a, b] = [open("alpha"), open("beta")];
   await Promise.all([a.router.start(), b.router.start()]);
   for (const hub of [a, b]) hub.router.setMembers([a, b].map(({ identity }) => ({ ...identity, addresses: [] })));
@@ -48,14 +39,23 @@ it("calls, lists, cancels and fails over across @fed/session", async () => {
   await cancelled;
   await fleet.until(() => aborted === "ABORTED");
 
-  const lost = expectCode(a.router.call(target, { caller: a.caller }), "OUTCOME_UNKNOWN");
+  const results: unknown[] = [];
+  const gate = Promise.withResolvers<string>();
+  b.apps.set("echo", () => gate.promise);
+  const running = a.router.call(target, { caller: a.caller }).then((result) => results.push(result));
   await fleet.until(() => b.records.filter(({ type }) => type === "call.decision").length === 3);
-  b.apps.set("echo", () => "over the relay");
+  const session = a.router.session(b.identity.hubId);
   const heal = fleet.lan.cut(a.identity.hubId, b.identity.hubId);
   await fleet.until(() => a.router.paths("beta")[0]!.transport === "relay", 250);
-  expect(await a.router.call(target, { caller: a.caller })).toBe("over the relay");
-  await fleet.clock.advance(10_000);
-  await lost;
+  gate.resolve("over the relay");
+  await fleet.until(() => results.length === 1, 250);
+  await running;
   heal();
+  const healedAtMs = fleet.clock.monotonicMs();
+  await fleet.until(() => a.router.paths("beta")[0]!.transport === "lan", 250);
+  expect(fleet.clock.monotonicMs() - healedAtMs).toBeLessThanOrEqual(15_000);
+  expect(a.router.session(b.identity.hubId)).toBe(session);
+  const chosen = a.router.pathHistory("beta").filter(({ event }) => event === "chosen");
+  expect(chosen.map(({ transport }) => transport).slice(-3)).toEqual(["lan", "relay", "lan"]);
   await fleet.close();
 });

@@ -4,6 +4,9 @@ import type { Outbox } from "./outbox.js";
 import type { LivePath } from "./path.js";
 import type { ResendBuffer } from "./resend-buffer.js";
 
+/** How long a path that the peer has moved to is used after the peer was last heard there. */
+const FOLLOW_MS = 10_000;
+
 /** What a {@link PathSet} is made from. */
 export interface PathSetOptions {
   readonly outbox: Outbox;
@@ -19,6 +22,11 @@ export interface PathSetOptions {
 export class PathSet {
   readonly #options: PathSetOptions;
   #all: LivePath[] = [];
+  /** Those that the owner wants. */
+  #chosen: readonly SessionPath[] = [];
+  /** One that the peer has moved to, for reasons that this side does not know yet. */
+  #followed: LivePath | undefined;
+  #following: Timer | undefined;
   #used: LivePath[] = [];
   #transport = "";
   #timer: Timer | undefined;
@@ -46,7 +54,7 @@ export class PathSet {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#all = [...this.#all, path];
-    if (this.#used.length === 0) this.#take([path]);
+    if (this.#used.length === 0) this.#take();
   }
 
   /** A path is over. */
@@ -54,7 +62,8 @@ export class PathSet {
     const { clock, windowMs, expired } = this.#options;
     if (!this.#all.includes(path)) return;
     this.#all = this.#all.filter((other) => other !== path);
-    if (this.#used.includes(path)) this.use(this.#used);
+    if (this.#followed === path) this.#followed = undefined;
+    if (this.#used.includes(path)) this.#take();
     if (this.#all.length > 0) return;
     if (windowMs === 0) expired(error);
     else this.#timer = clock.setTimer(windowMs, () => expired(error));
@@ -62,8 +71,15 @@ export class PathSet {
 
   /** Those of `paths` that live send from now on; without one, the oldest. */
   use(paths: readonly SessionPath[]): void {
-    const wanted = paths.map((path) => this.#all.find((own) => own === path)).filter((path) => path !== undefined);
-    this.#take(wanted.length > 0 ? [...new Set(wanted)] : this.#all.slice(0, 1));
+    this.#chosen = paths;
+    this.#take();
+  }
+
+  /** Sends over `path` as well for as long as the peer does: it may know of a fault on the others. */
+  follow(path: LivePath): void {
+    this.#followed = path;
+    this.#following ??= this.#options.clock.setTimer(FOLLOW_MS, () => this.#unfollow());
+    this.#take();
   }
 
   /** Sends what may go now over every path in use. The slowest does not hold up the others. */
@@ -87,14 +103,30 @@ export class PathSet {
   /** The session is over. */
   end(reason: Uint8Array | undefined, error: FedError | undefined): void {
     this.#timer?.cancel();
+    this.#following?.cancel();
     for (const path of this.#all) path.end(reason, error);
     this.#all = this.#used = [];
   }
 
-  #take(paths: LivePath[]): void {
-    for (const path of this.#used) if (!paths.includes(path)) path.rest();
-    this.#used = paths;
-    this.#transport = paths[0]?.transport ?? this.#transport;
+  #unfollow(): void {
+    const { clock } = this.#options;
+    const path = this.#followed;
+    const restMs = path ? path.heardAtMs + FOLLOW_MS - clock.monotonicMs() : 0;
+    this.#following = restMs > 0 ? clock.setTimer(restMs, () => this.#unfollow()) : undefined;
+    if (this.#following) return;
+    this.#followed = undefined;
+    this.#take();
+  }
+
+  #take(): void {
+    const chosen = this.#all.filter((path) => this.#chosen.includes(path));
+    chosen.sort((a, b) => this.#chosen.indexOf(a) - this.#chosen.indexOf(b));
+    const used = chosen.length > 0 ? chosen : this.#all.slice(0, 1);
+    if (this.#followed && !used.includes(this.#followed)) used.push(this.#followed);
+    for (const path of this.#used) if (!used.includes(path)) path.rest();
+    this.#used = used;
+    for (const path of used) path.begin();
+    this.#transport = this.#used[0]?.transport ?? this.#transport;
     this.pump();
   }
 }

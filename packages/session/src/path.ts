@@ -7,6 +7,7 @@ import { closedError, protocolError, unresponsiveError } from "./errors.js";
 import * as frame from "./frame.js";
 import type { SessionLimits } from "./limits.js";
 import { Liveness, MIN_PING_BYTES } from "./liveness.js";
+import type { PathSet } from "./path-set.js";
 import type { ResendBuffer } from "./resend-buffer.js";
 
 /** What a path needs from its session. */
@@ -25,9 +26,7 @@ export interface PathHost {
   charge(): void;
   /** A message of the peer broke the rules. */
   breach(cause: unknown): void;
-  /** The path takes messages again. */
-  pathReady(): void;
-  pathClosed(path: LivePath, error: FedError | undefined): void;
+  readonly pathSet: PathSet;
 }
 
 /** No message of the session has been sent over it since it was last taken into use. */
@@ -41,8 +40,11 @@ export class LivePath implements SessionPath {
   readonly closed: Promise<FedError | undefined>;
   /** Whether the transport has asked to wait. */
   blocked = false;
+  /** Monotonic, when a frame last came over it for the first time, or the peer said that it would. */
+  heardAtMs = 0;
   readonly #connection: Connection;
   readonly #host: PathHost;
+  readonly #clock: Clock;
   readonly #liveness: Liveness;
   readonly #reader = new frame.FrameReader();
   readonly #resolveClosed: (error: FedError | undefined) => void;
@@ -52,6 +54,7 @@ export class LivePath implements SessionPath {
   #next = UNSET;
   /** Sequence of the next frame that the peer expects here. */
   #position = 0;
+  #used = false;
   #pong: Uint8Array | undefined;
   #ackDue = false;
   #answering = false;
@@ -63,6 +66,7 @@ export class LivePath implements SessionPath {
     this.role = connection.role;
     this.#host = host;
     this.#connection = connection;
+    this.#clock = clock;
     this.#liveness = new Liveness(clock, limits, {
       send: (body) => this.#transmit(frame.encodeFrame(frame.FRAME_PING, 0, 0, body)),
       dead: () => this.close(unresponsiveError()),
@@ -92,7 +96,7 @@ export class LivePath implements SessionPath {
     if (this.#over) return;
     this.#finish(error);
     this.#connection.close(error);
-    this.#host.pathClosed(this, error);
+    this.#host.pathSet.remove(this, error);
   }
 
   /** The session ends: `reason` tells the peer, undefined leaves it without a word. Its host is not told. */
@@ -104,8 +108,17 @@ export class LivePath implements SessionPath {
     this.#connection.close(reason && !this.blocked ? undefined : error);
   }
 
-  /** It is used no more; when it is again, it begins with the oldest message that is not acknowledged. */
+  /** It is used from now on, from the oldest message that is not acknowledged. The peer hears so, even if there is none. */
+  begin(): void {
+    if (this.#used || this.#over) return;
+    this.#used = true;
+    const { resend } = this.#host;
+    if (resend.sequence > 0) this.#sendFrom(resend.at(resend.oldest)?.first ?? resend.sequence);
+  }
+
+  /** It is used no more. */
   rest(): void {
+    this.#used = false;
     this.#next = UNSET;
   }
 
@@ -119,8 +132,7 @@ export class LivePath implements SessionPath {
       // What lies between came over another path, or has to come again.
       if (behind) this.#next = resend.oldest;
       if (batch.first !== this.#position) {
-        this.#position = batch.first;
-        this.#transmit(frame.encodeCountFrame(frame.FRAME_FROM, batch.first));
+        this.#sendFrom(batch.first);
         continue;
       }
       this.#next++;
@@ -142,10 +154,12 @@ export class LivePath implements SessionPath {
     this.#liveness.heard();
     reader.load(bytes);
     try {
+      const { received } = host;
       while (!host.over && !this.#over && reader.next()) {
         if (reader.type > frame.LAST_SEQUENCED_TYPE) this.#takeOwn(reader);
         else if (this.#isNew()) host.take(reader);
       }
+      if (host.received > received) this.#heard();
     } catch (cause) {
       host.breach(cause);
     }
@@ -155,7 +169,7 @@ export class LivePath implements SessionPath {
   connectionClosed(error: FedError | undefined): void {
     if (this.#over) return;
     this.#finish(error);
-    this.#host.pathClosed(this, error);
+    this.#host.pathSet.remove(this, error);
   }
 
   /** Whether the frame that arrives has not come before, over this or another path. */
@@ -177,6 +191,17 @@ export class LivePath implements SessionPath {
     if (sequence > this.#host.received) throw protocolError("The peer has left out frames.");
     if (sequence <= this.#arriving) this.#host.charge();
     this.#arriving = sequence;
+    this.#heard();
+  }
+
+  #heard(): void {
+    this.heardAtMs = this.#clock.monotonicMs();
+    if (!this.#used && !this.#over && !this.#host.over) this.#host.pathSet.follow(this);
+  }
+
+  #sendFrom(sequence: number): void {
+    this.#position = sequence;
+    this.#transmit(frame.encodeCountFrame(frame.FRAME_FROM, sequence));
   }
 
   /** An honest peer waits for the answer, so a second PING while the first one's is due is a flood. */
@@ -226,7 +251,7 @@ export class LivePath implements SessionPath {
       () => {
         this.blocked = false;
         this.#sendAnswers();
-        this.#host.pathReady();
+        this.#host.pathSet.pump();
       },
       () => undefined,
     );

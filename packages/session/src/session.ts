@@ -72,12 +72,12 @@ export class LiveSession implements Session, StreamHost, PathHost {
   readonly closed: Promise<FedError | undefined>;
   readonly outbox: Outbox;
   readonly resend: ResendBuffer;
+  readonly pathSet: PathSet;
   readonly sendCredit: SendCredit;
   readonly assemblyBudget: AssemblyBudget;
   readonly #init: SessionInit;
   readonly #receiveCredit: ReceiveCredit;
   readonly #acknowledger: Acknowledger;
-  readonly #paths: PathSet;
   readonly #abuse: AbuseMeter;
   readonly #streams: StreamTable;
   readonly #resolveClosed: (error: FedError | undefined) => void;
@@ -104,11 +104,11 @@ export class LiveSession implements Session, StreamHost, PathHost {
     this.assemblyBudget = new AssemblyBudget(limits.maxAssemblyBytes);
     this.resend = new ResendBuffer(limits);
     this.outbox = new Outbox(this.resend, limits.maxQueuedFrames, {
-      ready: () => this.#paths.pump(),
+      ready: () => this.pathSet.pump(),
       fail: (error) => this.#end(error, false),
     });
-    this.#acknowledger = new Acknowledger(clock, () => this.#paths.acknowledge());
-    this.#paths = new PathSet({
+    this.#acknowledger = new Acknowledger(clock, () => this.pathSet.acknowledge());
+    this.pathSet = new PathSet({
       outbox: this.outbox,
       resend: this.resend,
       clock,
@@ -130,11 +130,11 @@ export class LiveSession implements Session, StreamHost, PathHost {
   }
 
   get transport(): string {
-    return this.#paths.transport;
+    return this.pathSet.transport;
   }
 
   get paths(): readonly SessionPath[] {
-    return this.#paths.all;
+    return this.pathSet.all;
   }
 
   get over(): boolean {
@@ -147,7 +147,7 @@ export class LiveSession implements Session, StreamHost, PathHost {
   }
 
   use(...paths: readonly SessionPath[]): void {
-    this.#paths.use(paths);
+    this.pathSet.use(paths);
   }
 
   /**
@@ -158,7 +158,7 @@ export class LiveSession implements Session, StreamHost, PathHost {
     if (this.resend.acknowledge(received)) this.#acknowledgedMore();
     const path = new LivePath(this, connection, this.#init.clock, this.#init.limits);
     this.#peer = peer;
-    this.#paths.add(path);
+    this.pathSet.add(path);
     return path;
   }
 
@@ -185,7 +185,7 @@ export class LiveSession implements Session, StreamHost, PathHost {
 
   ping(options: { readonly signal?: AbortSignal } = {}): Promise<number> {
     if (this.#over) return Promise.reject(closedError(this.#error));
-    return this.#paths.first?.ping(options) ?? Promise.reject(noPathError());
+    return this.pathSet.first?.ping(options) ?? Promise.reject(noPathError());
   }
 
   goAway(error: FedError): void {
@@ -235,14 +235,6 @@ export class LiveSession implements Session, StreamHost, PathHost {
 
   breach(cause: unknown): void {
     this.#end(asSessionEnd(cause), true);
-  }
-
-  pathReady(): void {
-    this.#paths.pump();
-  }
-
-  pathClosed(path: LivePath, error: FedError | undefined): void {
-    this.#paths.remove(path, error);
   }
 
   /** Bytes the peer may still send on the session. */
@@ -358,7 +350,7 @@ export class LiveSession implements Session, StreamHost, PathHost {
   }
 
   #acknowledgedMore(): void {
-    if (this.outbox.blocked) this.#paths.pump();
+    if (this.outbox.blocked) this.pathSet.pump();
     else if (this.resend.empty) this.outbox.rest();
   }
 
@@ -384,7 +376,7 @@ export class LiveSession implements Session, StreamHost, PathHost {
    */
   #end(error: FedError | undefined, tell: boolean, streamError = error ?? closedError(undefined), told = error): void {
     if (this.#over) return;
-    if (tell) this.#paths.pump();
+    if (tell) this.pathSet.pump();
     // Sending may have ended the last path, and with it the session.
     if (this.#over) return;
     this.#over = true;
@@ -393,7 +385,7 @@ export class LiveSession implements Session, StreamHost, PathHost {
     this.outbox.stop();
     this.resend.clear();
     for (const stream of this.#streams.all()) stream.abandon(streamError);
-    this.#paths.end(tell ? (told ? encodeReason(told) : noReason) : undefined, error);
+    this.pathSet.end(tell ? (told ? encodeReason(told) : noReason) : undefined, error);
     this.#resolveClosed(error);
   }
 }

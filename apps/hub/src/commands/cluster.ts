@@ -7,6 +7,7 @@ import type { Globals } from "../main.js";
 import { ago, parseDuration, print, table } from "../output.js";
 
 type Paths = ReturnType<Hub["cluster"]["paths"]>;
+type PathHistory = ReturnType<Hub["cluster"]["pathHistory"]>;
 
 /** Adds the commands. */
 export function addClusterCommands(program: Command, globals: () => Globals): void {
@@ -117,19 +118,33 @@ export function addClusterCommands(program: Command, globals: () => Globals): vo
 
   program
     .command("path <hub>")
-    .description("every way to a hub, which one calls take, and why")
+    .description("every way to a hub, which one calls take, and why; what became of them lately")
     .action(async (hub: string) => {
       const { dir, json } = globals();
-      const paths = await request<Paths>(await requireRunning(dir), "GET", `/peers/${encodeURIComponent(hub)}/paths`);
-      print(json, paths, (ways) =>
-        ways.length === 0
-          ? "No way to it is known: no transport that both hubs use has found it yet."
-          : table([
-              ["PATH", "STATE", "RTT", "WHY"],
-              ...ways.map((way) => [`${way.best ? "*" : " "} ${way.transport}`, way.state, ms(way.rttMs), way.why]),
-            ]),
-      );
+      const running = await requireRunning(dir);
+      const at = `/peers/${encodeURIComponent(hub)}/paths`;
+      const paths = await request<Paths>(running, "GET", at);
+      const history = await request<PathHistory>(running, "GET", `${at}/history`);
+      print(json, { paths, history }, showPaths);
     });
+}
+
+function showPaths({ paths, history }: { readonly paths: Paths; readonly history: PathHistory }): string[] {
+  const ways =
+    paths.length === 0
+      ? "No way to it is known: no transport that both hubs use has found it yet."
+      : table([
+          ["PATH", "STATE", "RTT", "WHY"],
+          ...paths.map((way) => [`${way.best ? "*" : " "} ${way.transport}`, way.state, ms(way.rttMs), way.why]),
+        ]);
+  if (history.length === 0) return [ways];
+  const events = history.map(({ atMs, transport, event, why }) => [
+    new Date(atMs).toISOString(),
+    transport,
+    event,
+    why,
+  ]);
+  return [ways, "", table([["WHEN", "PATH", "EVENT", "WHY"], ...events])];
 }
 
 function showStatus(status: ClusterStatus): string[] {

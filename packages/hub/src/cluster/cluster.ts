@@ -23,7 +23,7 @@ import {
   type TokenRecord,
 } from "@fed/pairing";
 import type { RevocationChecker } from "@fed/revocation";
-import type { PathStatus } from "@fed/router";
+import type { PathEvent, PathStatus } from "@fed/router";
 import { dialLanGuest } from "@fed/transport-lan";
 import { createRelayGuestDial, deriveRelayKeys, formatAdmissionKey, type RelayState } from "@fed/transport-relay";
 import { encodePem, spkiHash, verifyLeaf } from "@fed/trust";
@@ -258,6 +258,11 @@ export class Cluster {
   /** Every way to a hub, and why. @throws {HubError} HUB_UNKNOWN. */
   paths(hub: string): PathStatus[] {
     return this.#options.federation().router.paths(this.#options.membership.resolve(hub).hubId);
+  }
+
+  /** What became of the ways to a hub lately, oldest first. @throws {HubError} HUB_UNKNOWN. */
+  pathHistory(hub: string): readonly PathEvent[] {
+    return this.#options.federation().router.pathHistory(this.#options.membership.resolve(hub).hubId);
   }
 
   /** @throws {HubError} NOT_IN_CLUSTER. */

@@ -8,6 +8,7 @@ import {
   isFedError,
   type PeerAuthenticator,
   type PeerIdentity,
+  type Session,
   type Transport,
 } from "@fed/core";
 import type { RevocationChecker } from "@fed/revocation";
@@ -25,7 +26,7 @@ import {
   type Router,
   type SharingPolicy,
 } from "@fed/router";
-import { createSession } from "@fed/session";
+import { createSessions } from "@fed/session";
 import { createClusterTags, createLanTransport, type LanTransport } from "@fed/transport-lan";
 import { createRelayTransport, deriveRelayKeys, type RelayState, type RelayTransport } from "@fed/transport-relay";
 import {
@@ -128,12 +129,16 @@ export class Federation implements AsyncDisposable {
       onIssued: ({ hubId, serial }) => options.audit.record({ type: "leaf.issued", hub: hubId, serial }),
       onError: options.onRenewalFailed,
     });
+    const sessions = createSessions({ epoch: identity.bootNonce, clock });
+    const greeted = new WeakSet<Session>();
     this.router = createRouter({
       self: { hubId: identity.hubId, name: identity.name },
       transports: [this.lan && this.#watched(this.lan), this.relay].filter((transport) => transport !== undefined),
       openSession: async (connection, handler) => {
-        const session = await createSession(connection, { epoch: identity.bootNonce, handler, clock });
-        if (session.role === "initiator") {
+        const session = await sessions.open(connection, handler);
+        // A further connection goes on with the same session, whose streams are there already.
+        if (session.role === "initiator" && !greeted.has(session)) {
+          greeted.add(session);
           this.sync.start(session);
           this.#candidates.start(session);
         }

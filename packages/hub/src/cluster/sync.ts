@@ -68,6 +68,9 @@ export interface Sync {
   readonly peers: ReadonlyMap<HubId, PeerHeads>;
 }
 
+/** What a stream fails with when its session is over. */
+const sessionEnds: ReadonlySet<string> = new Set(["CLOSED", "SESSION_EXPIRED", "HUB_RESTARTED"]);
+
 /** OPEN header of a sync stream. */
 export const syncHeader: Uint8Array = encodeUtf8('{"k":"sync","v":1}');
 
@@ -101,7 +104,7 @@ export function createSync({ state, clock, onRefused }: SyncOptions): Sync {
       }
     } catch (cause) {
       const error = toFedError(cause);
-      if (error.code !== "CLOSED") onRefused(peer, error);
+      if (!sessionEnds.has(error.code)) onRefused(peer, error);
       stream.reset(error);
     } finally {
       live.delete(stream);

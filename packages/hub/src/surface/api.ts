@@ -56,6 +56,9 @@ export function addApiRoutes(app: Hono<HubEnvironment>, hub: Hub, tokens: AgentT
   route("GET", "/status", "ReadOnly", () => hub.cluster.status());
   route("GET", "/peers", "ReadOnly", () => hub.cluster.peers());
   route("GET", "/peers/:id/paths", "ReadOnly", (context) => hub.cluster.paths(context.req.param("id") ?? ""));
+  route("GET", "/peers/:id/paths/history", "ReadOnly", (context) =>
+    hub.cluster.pathHistory(context.req.param("id") ?? ""),
+  );
   route(
     "POST",
     "/cluster",
