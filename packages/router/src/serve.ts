@@ -97,16 +97,22 @@ export class Server {
   async #execute(there: PeerSession, stream: Stream, call: CallHeader, controller: AbortController): Promise<unknown> {
     const body = await stream.receive();
     if (!body) throw new RouterError({ code: "REQUEST_MALFORMED", message: "The call has no body." });
-    const { hubId } = link.peer;
+    const { hubId } = there.peer;
     this.#requestBytes.take(hubId, body.length);
     try {
-      return await this.#run(link, stream, call, body, controller);
+      return await this.#run(there, stream, call, body, controller);
     } finally {
       this.#requestBytes.release(hubId, body.length);
     }
   }
 
-  #run(link: Link, stream: Stream, call: CallHeader, body: Uint8Array, controller: AbortController): Promise<unknown> {
+  #run(
+    there: PeerSession,
+    stream: Stream,
+    call: CallHeader,
+    body: Uint8Array,
+    controller: AbortController,
+  ): Promise<unknown> {
     const { method, params } = parseBody(body);
     if (kindOf(method) !== call.kind) {
       throw new RouterError({ code: "REQUEST_MALFORMED", message: `${method} does not travel on such a stream.` });
