@@ -2,13 +2,18 @@
  * Credit: docs/spec/session.md §5. A DATA frame costs its whole length, header included, on its stream and on the
  * session, so that empty frames are not free.
  */
+import type { Clock } from "@fed/core";
 import { protocolError } from "./errors.js";
+import type { SessionLimits } from "./limits.js";
+
+/** Most credit that either side may have at a time, bytes. */
+const MAX_CREDIT_BYTES = 0x7fffffff;
 
 /** What the peer still takes. */
 export class SendCredit {
   /** Bytes that may be sent now; never negative. */
   available: number;
-  readonly #window: number;
+  #window: number;
 
   constructor(windowBytes: number) {
     this.#window = windowBytes;
@@ -25,23 +30,56 @@ export class SendCredit {
     this.available -= bytes;
   }
 
-  /** @throws {SessionError} PROTOCOL_ERROR when the peer gives back more than it was sent. */
+  /**
+   * The peer returns what was read; what is more than was outstanding makes the window larger.
+   * @throws {SessionError} PROTOCOL_ERROR above 2^31-1.
+   */
   grant(bytes: number): void {
-    if (bytes > this.outstanding) throw protocolError("The peer granted more credit than was outstanding.");
     this.available += bytes;
+    if (this.available > MAX_CREDIT_BYTES) throw protocolError("The peer granted more credit than there can be.");
+    if (this.available > this.#window) this.#window = this.available;
   }
 }
 
 /** A grant below this is not worth a frame; a peer that sends many of them is charged for it. */
 export const CRUMB_BYTES = 1024;
 
+/** How a window grows. */
+export interface CreditTuning {
+  /** The window to begin with, and the largest. */
+  readonly windowBytes: number;
+  readonly maxWindowBytes: number;
+  readonly clock: Clock;
+  /** The round trip to the peer now, ms; undefined while it is not known. */
+  rttMs(): number | undefined;
+}
+
+/** How the windows of a session and of each of its streams grow. */
+export function tuneCredit(
+  limits: SessionLimits,
+  clock: Clock,
+  rttMs: () => number | undefined,
+): { readonly session: CreditTuning; readonly stream: CreditTuning } {
+  const { sessionCreditBytes, maxSessionCreditBytes, streamCreditBytes, maxStreamCreditBytes } = limits;
+  return {
+    session: { windowBytes: sessionCreditBytes, maxWindowBytes: maxSessionCreditBytes, clock, rttMs },
+    stream: { windowBytes: streamCreditBytes, maxWindowBytes: maxStreamCreditBytes, clock, rttMs },
+  };
+}
+
 /** What this side still takes. */
 export class ReceiveCredit {
+  readonly #tuning: CreditTuning;
+  #window: number;
   #allowed: number;
   #owed = 0;
+  /** Monotonic, of the last grant. */
+  #grantedAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(windowBytes: number) {
-    this.#allowed = windowBytes;
+  constructor(tuning: CreditTuning) {
+    this.#tuning = tuning;
+    this.#window = tuning.windowBytes;
+    this.#allowed = tuning.windowBytes;
   }
 
   /** Bytes the peer may still send. */
@@ -62,9 +100,25 @@ export class ReceiveCredit {
   consume(bytes: number, atLeastAt: number = this.#allowed): number {
     this.#owed += bytes;
     if (this.#owed < CRUMB_BYTES || (this.#owed < this.#allowed && this.#owed < atLeastAt)) return 0;
-    const grant = this.#owed;
+    const grant = this.#owed + this.#growth();
     this.#allowed += grant;
     this.#owed = 0;
     return grant;
+  }
+
+  /**
+   * The window doubles when half of it was read within two round trips: then the peer waits for grants more than the
+   * reader for bytes. A slow reader never gets there, so memory goes to those that use it.
+   */
+  #growth(): number {
+    const { clock, maxWindowBytes, rttMs } = this.#tuning;
+    const nowMs = clock.monotonicMs();
+    const elapsedMs = nowMs - this.#grantedAtMs;
+    this.#grantedAtMs = nowMs;
+    const roundTripMs = rttMs();
+    if (roundTripMs === undefined || elapsedMs >= 2 * roundTripMs || this.#owed * 4 < this.#window) return 0;
+    const growth = Math.min(this.#window, maxWindowBytes - this.#window);
+    this.#window += growth;
+    return growth;
   }
 }

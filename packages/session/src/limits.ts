@@ -3,10 +3,13 @@ import { SessionError } from "./errors.js";
 
 /** What one side of a session takes from the other. Every value is a positive integer. */
 export interface SessionLimits {
-  /** Bytes of DATA frames, headers included, that may wait unread on one stream. Default 256 KiB, at least 16 KiB. */
+  /** Bytes of DATA frames, headers included, that may wait unread on one stream at first. Default 256 KiB, at least 16 KiB. */
   readonly streamCreditBytes: number;
   /** The same for the whole session. Default 1 MiB, at least `streamCreditBytes`. */
   readonly sessionCreditBytes: number;
+  /** What they may grow to where a reader is faster than the round trip allows. Default 4 MiB and 8 MiB; not less than those. */
+  readonly maxStreamCreditBytes: number;
+  readonly maxSessionCreditBytes: number;
   /** Largest message taken or sent. Default 4 MiB. */
   readonly maxMessageBytes: number;
   /** Bytes of unfinished messages above which only the oldest of them goes on growing. Default 32 MiB. */
@@ -35,6 +38,8 @@ export interface SessionLimits {
 export const defaultSessionLimits: SessionLimits = {
   streamCreditBytes: 256 * 1024,
   sessionCreditBytes: 1024 * 1024,
+  maxStreamCreditBytes: 4 * 1024 * 1024,
+  maxSessionCreditBytes: 8 * 1024 * 1024,
   maxMessageBytes: 4 * 1024 * 1024,
   maxAssemblyBytes: 32 * 1024 * 1024,
   maxStreams: 1024,
@@ -65,10 +70,15 @@ export function resolveLimits(overrides: Partial<SessionLimits> = {}): SessionLi
       });
     }
   }
-  if (limits.streamCreditBytes < MIN_CREDIT_BYTES || limits.sessionCreditBytes < limits.streamCreditBytes) {
+  if (
+    limits.streamCreditBytes < MIN_CREDIT_BYTES ||
+    limits.sessionCreditBytes < limits.streamCreditBytes ||
+    limits.maxStreamCreditBytes < limits.streamCreditBytes ||
+    limits.maxSessionCreditBytes < limits.sessionCreditBytes
+  ) {
     throw new SessionError({
       code: "INVALID_OPTION",
-      message: `Credit must be at least ${MIN_CREDIT_BYTES} bytes per stream, and per session no less than per stream.`,
+      message: `Credit must be at least ${MIN_CREDIT_BYTES} bytes per stream, and per session no less than per stream, and may not shrink.`,
     });
   }
   return limits;

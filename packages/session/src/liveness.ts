@@ -26,6 +26,8 @@ export class Liveness {
   readonly #limits: SessionLimits;
   readonly #events: LivenessEvents;
   readonly #waiters = new Set<PingWaiter>();
+  /** The last round trip that was measured. */
+  rttMs: number | undefined;
   #timer: Timer;
   /** Bytes of the ping in flight; 0 for none. */
   #inFlight = 0;
@@ -79,6 +81,7 @@ export class Liveness {
     this.#heard = false;
     this.#missed = 0;
     const rttMs = this.#clock.monotonicMs() - this.#sentAtMs;
+    this.rttMs = rttMs;
     let larger = 0;
     for (const waiter of this.#waiters) {
       if (waiter.bytes > answered) {

@@ -82,6 +82,11 @@ export class LivePath implements SessionPath {
     return !this.blocked && !this.#over && this.#host.resend.at(Math.max(this.#next, oldest)) === undefined;
   }
 
+  /** The last round trip that was measured. */
+  get rttMs(): number | undefined {
+    return this.#liveness.rttMs;
+  }
+
   get over(): boolean {
     return this.#over;
   }

@@ -1,7 +1,7 @@
 /** The receiving direction of one stream. */
 import type { FedError } from "@fed/core";
 import { type Assembler, Assembly, type AssemblyBudget } from "./assembly.js";
-import { ReceiveCredit } from "./credit.js";
+import { type CreditTuning, ReceiveCredit } from "./credit.js";
 import { messageTooLargeError, protocolError, type SessionError } from "./errors.js";
 import { Fifo } from "./fifo.js";
 import { FLAG_END_MESSAGE, FLAG_END_STREAM, FRAME_CREDIT, HEADER_BYTES, writeU32 } from "./frame.js";
@@ -46,10 +46,10 @@ export class ReceiveHalf implements Assembler {
   #ended = false;
   #error: FedError | undefined;
 
-  constructor(host: ReceiveHost, id: number, windowBytes: number) {
+  constructor(host: ReceiveHost, id: number, tuning: CreditTuning) {
     this.#host = host;
     this.#id = id;
-    this.#credit = new ReceiveCredit(windowBytes);
+    this.#credit = new ReceiveCredit(tuning);
   }
 
   /** Why it was given up. */

@@ -18,7 +18,7 @@ import {
 import { AbuseMeter } from "./abuse-meter.js";
 import { Acknowledger } from "./acknowledger.js";
 import { AssemblyBudget } from "./assembly.js";
-import { CRUMB_BYTES, ReceiveCredit, SendCredit } from "./credit.js";
+import { CRUMB_BYTES, ReceiveCredit, SendCredit, tuneCredit } from "./credit.js";
 import {
   asSessionEnd,
   closedError,
@@ -77,6 +77,7 @@ export class LiveSession implements Session, StreamHost, PathHost {
   readonly assemblyBudget: AssemblyBudget;
   readonly #init: SessionInit;
   readonly #receiveCredit: ReceiveCredit;
+  readonly #tuning: ReturnType<typeof tuneCredit>;
   readonly #acknowledger: Acknowledger;
   readonly #abuse: AbuseMeter;
   readonly #streams: StreamTable;
@@ -99,7 +100,8 @@ export class LiveSession implements Session, StreamHost, PathHost {
     this.maxMessageBytes = Math.min(limits.maxMessageBytes, resume.limits.maxMessageBytes);
     this.maxReceiveBytes = limits.maxMessageBytes;
     this.sendCredit = new SendCredit(resume.limits.sessionCreditBytes);
-    this.#receiveCredit = new ReceiveCredit(limits.sessionCreditBytes);
+    this.#tuning = tuneCredit(limits, clock, () => this.pathSet.first?.rttMs);
+    this.#receiveCredit = new ReceiveCredit(this.#tuning.session);
     this.#relieveBelow = limits.sessionCreditBytes / 2;
     this.assemblyBudget = new AssemblyBudget(limits.maxAssemblyBytes);
     this.resend = new ResendBuffer(limits);
@@ -356,8 +358,8 @@ export class LiveSession implements Session, StreamHost, PathHost {
 
   #add(id: number, header: Uint8Array, rank: number, incoming: boolean): SessionStream {
     const sendWindowBytes = this.#init.resume.limits.streamCreditBytes;
-    const receiveWindowBytes = this.#init.limits.streamCreditBytes;
-    const stream = new SessionStream(this, { id, header, rank, incoming, sendWindowBytes, receiveWindowBytes });
+    const receiveCredit = this.#tuning.stream;
+    const stream = new SessionStream(this, { id, header, rank, incoming, sendWindowBytes, receiveCredit });
     this.#streams.add(stream);
     return stream;
   }

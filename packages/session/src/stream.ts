@@ -1,5 +1,6 @@
 /** One stream: its two directions and its end. */
 import type { FedError, Stream } from "@fed/core";
+import type { CreditTuning } from "./credit.js";
 import { ReceiveHalf, type ReceiveHost } from "./receive-half.js";
 import { SendHalf, type SendHost } from "./send-half.js";
 
@@ -20,8 +21,8 @@ export interface StreamInit {
   readonly incoming: boolean;
   /** Credit the peer gives to each stream, bytes. */
   readonly sendWindowBytes: number;
-  /** Credit given to the peer, bytes. */
-  readonly receiveWindowBytes: number;
+  /** Credit given to the peer. */
+  readonly receiveCredit: CreditTuning;
 }
 
 /** One stream of a session. */
@@ -44,7 +45,7 @@ export class SessionStream implements Stream {
     this.header = init.header;
     this.incoming = init.incoming;
     this.sending = new SendHalf(host, init.id, init.rank, init.sendWindowBytes, () => this.settle());
-    this.receiving = new ReceiveHalf(host, init.id, init.receiveWindowBytes);
+    this.receiving = new ReceiveHalf(host, init.id, init.receiveCredit);
   }
 
   /** Whether the application has ever used it. */

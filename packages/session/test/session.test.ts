@@ -210,6 +210,28 @@ describe("floods", () => {
     expect(await peer.session.closed).toMatchObject({ code: "FLOOD" });
   });
 
+  it("a peer that reads nothing makes this side hold no more than the resend buffer and the credit", async () => {
+    const peer = await rawPeer();
+    const stream = peer.session.open(new Uint8Array(0));
+    let sent = 0;
+    const sending = Array.from({ length: 200 }, () =>
+      stream.send(new Uint8Array(64 * 1024)).then(
+        () => sent++,
+        () => {},
+      ),
+    );
+    for (let i = 0; i < 40; i++) {
+      const credit = new Uint8Array([0, 4, 0, 0]);
+      peer.send(encodeFrame(FRAME_CREDIT, 0, stream.id, credit), encodeFrame(FRAME_CREDIT, 0, 0, credit));
+      await pingThrough(peer);
+    }
+    // It has granted 10 MiB and acknowledged nothing.
+    expect(sent * 64 * 1024).toBeGreaterThan(3 * 1024 * 1024);
+    expect(sent * 64 * 1024).toBeLessThanOrEqual(4 * 1024 * 1024 + 64 * 1024);
+    peer.session.close();
+    await Promise.all(sending);
+  });
+
   it("repeated acknowledgements and crumbs of credit count too", async () => {
     const served = Promise.withResolvers<Stream>();
     const crumb = encodeFrame(FRAME_CREDIT, 0, 0, new Uint8Array([0, 0, 0, 1]));
