@@ -154,4 +154,3 @@ export function randomBytes(length: number): Uint8Array {
 /** Random bytes drawn ahead: one request to the system costs as much for an id as for a hundred. */
 const pool = new Uint8Array(1024);
 let unused = 0;
-
