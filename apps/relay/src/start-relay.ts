@@ -253,7 +253,8 @@ function attach({ core, nodes, capture, log }: Host, socket: WebSocket, raw: Soc
       return;
     }
     capture?.("in", bytes);
-    core.message(relaySide, bytes);
+    // Cutting up a Buffer costs several times what cutting up its bytes does.
+    core.message(relaySide, new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   });
   socket.on("close", () => {
     core.closed(relaySide);

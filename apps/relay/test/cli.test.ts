@@ -78,4 +78,12 @@ test.skipIf(!existsSync(cli))("the command serves until it is told to stop, and 
   });
   expect(await new Promise((resolve) => bad.on("close", resolve))).toBe(1);
   expect(errors).toContain("KEY_INVALID");
+
+  const half = spawn(process.execPath, [cli, "--nodes", "ws://a.test", "ws://b.test"]);
+  errors = "";
+  half.stderr.on("data", (data: Buffer) => {
+    errors += data;
+  });
+  expect(await new Promise((resolve) => half.on("close", resolve))).toBe(1);
+  expect(errors).toContain("NODES_INVALID");
 });

@@ -85,6 +85,23 @@ export function encodeFrame(frame: Frame): Uint8Array {
 }
 
 /**
+ * The RECV with which a SEND goes on, from `source`; its bytes are the SEND's but for these. A copy: forwarding the message itself would
+ * keep the whole chunk it was read in, for as long as one slow reader lets it wait.
+ */
+export function recvFrame(send: Uint8Array, source: Uint8Array): Uint8Array {
+  const out = new Uint8Array(send);
+  out[0] = frameType.recv;
+  out.set(source, frameHeaderBytes);
+  return out;
+}
+
+/** A route id as the key of a map: 8 characters of 16 bits, which costs a tenth of any readable form. */
+export function routeKey(route: Uint8Array): string {
+  const at = (i: number) => (route[i]! << 8) | route[i + 1]!;
+  return String.fromCharCode(at(0), at(2), at(4), at(6), at(8), at(10), at(12), at(14));
+}
+
+/**
  * The frame in one WebSocket message.
  * @throws {RelayError} FRAME_TOO_LARGE above {@link maxFrameBytes}; FRAME_MALFORMED for an unknown type, a flag, or a wrong length.
  */

@@ -6,11 +6,11 @@
  * put to sleep and rebuilt with `restore`.
  */
 
-import { type Clock, decodeBase64Url, encodeBase64Url, systemClock } from "@fed/core";
+import { type Clock, decodeBase64Url, systemClock } from "@fed/core";
 import { createAdmissions, type RelayAdmission } from "./admission.js";
 import { closeCode, formatCloseReason, formatRedirect, refusalOf } from "./close-code.js";
 import { RelayError, type RelayErrorCode } from "./errors.js";
-import { decodeFrame, encodeFrame, type Frame, resetReason } from "./frame.js";
+import { decodeFrame, encodeFrame, type Frame, recvFrame, resetReason, routeKey } from "./frame.js";
 import { type CreditPool, createHopCredit, type HopCounts, type HopCredit } from "./hop-credit.js";
 import { defaultRelayLimits, type RelayLimits } from "./relay-limits.js";
 import { createTokenBucket, type Rate, type TokenBucket } from "./token-bucket.js";
@@ -102,6 +102,7 @@ interface Peer {
 
 interface Cluster {
   readonly tag: string;
+  /** By {@link routeKey}. */
   readonly peers: Map<string, Peer>;
   readonly pool: CreditPool;
   readonly messages: TokenBucket;
@@ -132,11 +133,11 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
     const peer = admitted.get(socket);
     if (peer === undefined) return;
     admitted.delete(socket);
-    const { cluster, place } = peer;
+    const { cluster } = peer;
     peer.credit.end();
     for (const other of cluster.peers.values()) other.credit.forget(peer);
-    if (cluster.peers.get(place.route) !== peer) return;
-    cluster.peers.delete(place.route);
+    if (cluster.peers.get(routeKey(peer.route)) !== peer) return;
+    cluster.peers.delete(routeKey(peer.route));
     if (cluster.peers.size === 0) clusters.delete(cluster.tag);
     announce(peer, false);
   }
@@ -184,7 +185,8 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
 
   /** Puts a socket into its cluster; false when the cluster is full. */
   function enter(socket: RelaySocket, place: RelayPlace, entry: Entry): boolean {
-    const old = clusters.get(place.tag)?.peers.get(place.route);
+    const route = decodeBase64Url(place.route);
+    const old = clusters.get(place.tag)?.peers.get(routeKey(route));
     if (entry === "admitted" && old === undefined && isFull(place)) {
       end(socket, closeCode.full, "RELAY_FULL", 60);
       return false;
@@ -195,7 +197,7 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
       socket,
       place,
       entry,
-      route: decodeBase64Url(place.route),
+      route,
       cluster,
       credit: createHopCredit<Peer>(place, cluster.pool, limits.creditBytes, nowMs),
       messages: createTokenBucket(limits.socketMessages, nowMs),
@@ -204,7 +206,7 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
       unreadAnswers: 0,
       answers: createTokenBucket(blindAnswers, nowMs),
     };
-    cluster.peers.set(place.route, peer);
+    cluster.peers.set(routeKey(route), peer);
     admitted.set(socket, peer);
     if (entry === "admitted") socket.send(encodeFrame({ type: "welcome", creditBytes: limits.creditBytes }));
     if (old !== undefined) end(old.socket, closeCode.replaced, "RELAY_REPLACED");
@@ -246,7 +248,7 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
       drop(peer, frame.route, resetReason.rate);
       return;
     }
-    forward(peer, frame);
+    forward(peer, frame, bytes);
   }
 
   /**
@@ -256,20 +258,26 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
   function charge(peer: Peer, length: number): "socket" | "cluster" | undefined {
     const nowMs = clock.monotonicMs();
     const { cluster } = peer;
-    const own = [peer.messages.take(1, nowMs), peer.bytes.take(length, nowMs)];
-    const excess = own.some(({ refused }) => refused);
-    const shared = excess ? [] : [cluster.messages.take(1, nowMs), cluster.bytes.take(length, nowMs)];
-    const waitMs = Math.max(...[...own, ...shared].map((one) => one.waitMs));
+    const messages = peer.messages.take(1, nowMs);
+    const bytes = peer.bytes.take(length, nowMs);
+    let waitMs = Math.max(messages.waitMs, bytes.waitMs);
+    let excess: "socket" | "cluster" | undefined;
+    if (messages.refused || bytes.refused) excess = "socket";
+    else {
+      const sharedMessages = cluster.messages.take(1, nowMs);
+      const sharedBytes = cluster.bytes.take(length, nowMs);
+      waitMs = Math.max(waitMs, sharedMessages.waitMs, sharedBytes.waitMs);
+      if (sharedMessages.refused || sharedBytes.refused) excess = "cluster";
+    }
     if (waitMs > 0 && nowMs >= peer.quietUntilMs) {
       peer.quietUntilMs = nowMs + waitMs;
       tell(peer, encodeFrame({ type: "rate", waitMs }));
     }
-    if (excess) return "socket";
-    return shared.some(({ refused }) => refused) ? "cluster" : undefined;
+    return excess;
   }
 
-  function forward(peer: Peer, frame: Extract<Frame, { type: "send" | "recv" }>): void {
-    const target = peer.cluster.peers.get(encodeBase64Url(frame.route));
+  function forward(peer: Peer, frame: Extract<Frame, { type: "send" | "recv" }>, bytes: Uint8Array): void {
+    const target = peer.cluster.peers.get(routeKey(frame.route));
     const hidden = target?.place.class === "guest" && peer.place.class === "guest";
     if (target === undefined || hidden || target.place.expires * 1000 <= clock.nowMs()) {
       if (target !== undefined && !hidden) end(target.socket, closeCode.expired, "TOKEN_EXPIRED");
@@ -288,7 +296,7 @@ export function createRelayCore(options: RelayCoreOptions): RelayCore {
     }
     counts.forwardedFrames++;
     counts.forwardedBytes += length;
-    target.socket.send(encodeFrame({ type: "recv", route: peer.route, payload: frame.payload }));
+    target.socket.send(recvFrame(bytes, peer.route));
   }
 
   function drop(peer: Peer, route: Uint8Array, reason: number): void {
