@@ -1,7 +1,7 @@
 /** Node relays, and a NATS server, as processes that tests can kill. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -27,6 +27,7 @@ let bundled: Promise<unknown> | undefined;
 export async function startNodeRelay(
   options: Pick<StartRelayOptions, "limits" | "port" | "several"> & { admissionKeys: readonly string[] },
 ): Promise<ListeningProcess> {
+  if (bundled === undefined) process.once("exit", () => rmSync(script, { force: true }));
   bundled ??= build({
     entryPoints: [join(import.meta.dirname, "relay-process.ts")],
     bundle: true,
