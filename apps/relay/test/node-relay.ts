@@ -1,7 +1,7 @@
 /** Node relays, and a NATS server, as processes that tests can kill. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +10,6 @@ import { build } from "esbuild";
 import type { StartRelayOptions } from "../src/index.js";
 
 const root = join(import.meta.dirname, "../../..");
-const script = join(import.meta.dirname, `../node_modules/.cache/relay-process.${process.pid}.mjs`);
 
 /** A process that listens. */
 export interface ListeningProcess extends AsyncDisposable {
@@ -21,17 +20,14 @@ export interface ListeningProcess extends AsyncDisposable {
   end(signal: "SIGTERM" | "SIGKILL"): Promise<void>;
 }
 
-let bundled: Promise<unknown> | undefined;
+let bundled: Promise<string> | undefined;
 
-/** Starts a relay from source. */
-export async function startNodeRelay(
-  options: Pick<StartRelayOptions, "limits" | "port" | "several"> & { admissionKeys: readonly string[] },
-): Promise<ListeningProcess> {
-  if (bundled === undefined) process.once("exit", () => rmSync(script, { force: true }));
-  bundled ??= build({
+/** The path of the bundle; named for what is in it, so that runs beside this one are not disturbed. */
+async function bundle(): Promise<string> {
+  const { outputFiles } = await build({
     entryPoints: [join(import.meta.dirname, "relay-process.ts")],
     bundle: true,
-    outfile: script,
+    write: false,
     format: "esm",
     platform: "node",
     target: "node22",
@@ -43,7 +39,21 @@ export async function startNodeRelay(
     },
     logLevel: "error",
   });
-  await bundled;
+  const { hash, contents } = outputFiles[0]!;
+  const folder = join(import.meta.dirname, "../node_modules/.cache");
+  const script = join(folder, `relay-process.${hash.replace(/\W/g, "")}.mjs`);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(`${script}.${process.pid}`, contents);
+  renameSync(`${script}.${process.pid}`, script);
+  return script;
+}
+
+/** Starts a relay from source. */
+export async function startNodeRelay(
+  options: Pick<StartRelayOptions, "limits" | "port" | "several"> & { admissionKeys: readonly string[] },
+): Promise<ListeningProcess> {
+  bundled ??= bundle();
+  const script = await bundled;
   const child = spawn(process.execPath, [script, JSON.stringify(options)], { stdio: ["ignore", "pipe", "inherit"] });
   const [line] = (await Promise.race([
     once(createInterface(child.stdout), "line"),
