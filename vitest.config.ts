@@ -18,6 +18,8 @@ export default defineConfig({
     ],
   },
   test: {
+    // Most tests wait for other processes, sockets or timers: more of them than there are cores.
+    maxWorkers: 3,
     testTimeout: 20_000,
     hookTimeout: 60_000,
     expect: { poll: { timeout: 10_000 } },
@@ -40,7 +42,6 @@ export default defineConfig({
           globalSetup: "apps/hub/test/build.ts",
           // The processes they start do the work, not the workers.
           isolate: false,
-          maxWorkers: 3,
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
