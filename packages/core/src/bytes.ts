@@ -139,18 +139,19 @@ function decodeBits(text: string, width: number, values: Int8Array): Uint8Array 
 /** `length` bytes from the platform's secure random source. */
 export function randomBytes(length: number): Uint8Array {
   const bytes = new Uint8Array(length);
-  if (length > pool.length / 16) return crypto.getRandomValues(bytes);
+  if (length > maxPooled) return crypto.getRandomValues(bytes);
   if (unused < length) {
     crypto.getRandomValues(pool);
     unused = pool.length;
   }
   bytes.set(pool.subarray(unused - length, unused));
-  // What was handed out may be a secret: nothing of it stays here.
+  // What was handed out may be a secret all the same: nothing of it stays here.
   pool.fill(0, unused - length, unused);
   unused -= length;
   return bytes;
 }
 
-/** Random bytes drawn ahead: one request to the system costs as much for an id as for a hundred. */
+/** Bytes for ids are drawn ahead, since asking the system costs as much for one as for many. Keys and nonces are longer. */
+const maxPooled = 16;
 const pool = new Uint8Array(1024);
 let unused = 0;
