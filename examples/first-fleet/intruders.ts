@@ -99,7 +99,7 @@ export async function sendTwice(
   const connection = await transportOf(mine).dial(address);
   const session = await createSession(connection, {
     epoch: randomBytes(16),
-    handler: { stream: (stream) => void echo(stream) },
+    handler: { stream: (stream) => void echo(stream).catch(() => {}) },
   });
   const body = encodeUtf8(
     JSON.stringify({ method: "tools/call", params: { name: target.tool, arguments: target.arguments } }),
