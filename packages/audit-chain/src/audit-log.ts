@@ -53,6 +53,8 @@ export interface AuditLog extends AsyncDisposable {
    * succeeds (tried again at most once a second); AUDIT_TAMPERED when the stored log is not what was written.
    */
   append(record: Uint8Array, options?: AppendOptions): Promise<AuditHead>;
+  /** Waits for nothing longer to write what is queued; resolves when it has been, well or not. */
+  flush(): Promise<void>;
   /** The newest durable record. */
   head(): AuditHead;
   /** What a crash had left at the end of the log when it was opened: that many bytes were cut off. */

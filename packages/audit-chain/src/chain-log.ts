@@ -84,6 +84,11 @@ export class ChainLog implements AuditLog {
     });
   }
 
+  async flush(): Promise<void> {
+    if (this.#queue.length > 0) this.#wanted();
+    await this.#flushing;
+  }
+
   /** Somebody waits for what is queued. */
   #wanted(): void {
     this.#late?.cancel();
@@ -227,8 +232,7 @@ export class ChainLog implements AuditLog {
 
   close(): Promise<void> {
     this.#closing ??= (async () => {
-      if (this.#queue.length > 0) this.#wanted();
-      await this.#flushing;
+      await this.flush();
       await this.#lock[Symbol.asyncDispose]();
     })();
     return this.#closing;

@@ -76,13 +76,11 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
     savedSeq = head.seq;
   }
 
-  /** Settled when everything appended so far is durable, or is known not to be. */
-  let appended: Promise<unknown> = Promise.resolve();
-
   async function append(record: object, options?: AppendOptions): Promise<void> {
-    const done = log.append(encodeUtf8(JSON.stringify(record)), options);
-    appended = done.catch(onError);
-    await done;
+    await log.append(encodeUtf8(JSON.stringify(record)), options).catch((error: unknown) => {
+      onError(error);
+      throw error;
+    });
   }
 
   const trail: AuditTrail = {
@@ -93,14 +91,14 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
       trail.record(event).catch(() => {});
     },
     async tail(count) {
-      await appended;
+      await log.flush();
       const from = Math.max(1, log.head().seq - count + 1);
       const entries: AuditEntry[] = [];
       for await (const { seq, bytes } of log.read({ from })) entries.push({ seq, record: readRecord(bytes) });
       return entries;
     },
     async verify() {
-      await appended;
+      await log.flush();
       return verifyAuditLog({ store: segments, key, expectedHead: await readHead(store) });
     },
     close() {
