@@ -57,6 +57,7 @@ export class LinkTable {
     const { hubId } = session.peer;
     const known = this.#sessions.get(hubId);
     if (known?.session === session) return known;
+    let chosen: string | undefined;
     const made = new PeerSession({
       session,
       clock: this.#options.clock,
@@ -64,8 +65,12 @@ export class LinkTable {
         if (best) this.#health.watch(made, best);
       },
       onChosen: ({ best }) => {
+        const before = chosen;
+        chosen = best?.transport;
         if (!best) return;
-        this.#note(made, best, "chosen", `preference ${best.preference}, lowest of those that work`);
+        if (chosen !== before) {
+          this.#note(made, best, "chosen", `preference ${best.preference}, lowest of those that work`);
+        }
         this.#changed(made.peer, undefined);
       },
     });
@@ -168,7 +173,10 @@ export class LinkTable {
     const ageMs = confirmedAtMs === undefined ? 0 : clock.monotonicMs() - confirmedAtMs;
     link.become("closed", "the connection is over", clock.nowMs());
     // Where a rival stays in its place, nothing is lost.
-    const isLast = !session.links.some((other) => other !== link && other.transport === link.transport);
+    const rival = session.links.find((other) => other !== link && other.transport === link.transport);
+    const isLast = rival === undefined;
+    // The other side closes one of two only after the other has worked there and back.
+    if (rival?.state === "probing" && !error) this.#health.trust(session, rival);
     if (isLast) this.#note(session, link, "lost", error ? `${error.code}: ${error.message}` : "it was closed");
     session.remove(link);
     this.#changed(session.peer, error);

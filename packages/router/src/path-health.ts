@@ -31,11 +31,12 @@ export class PathHealth {
    */
   async confirm(session: PeerSession, link: Link): Promise<void> {
     link.rttMs = await this.#ping(link, limits.probeBytes, limits.probeTimeoutMs);
-    if (link.state !== "probing") return;
-    link.confirmedAtMs = this.#clock.monotonicMs();
-    link.misses = 0;
-    link.become("confirmed", `a 16 KiB probe came back in ${link.rttMs.toFixed(1)} ms`, this.#clock.nowMs());
-    this.#events.changed(session, link, "confirmed");
+    if (link.state === "probing") this.#confirmed(session, link, `16 KiB came back in ${link.rttMs.toFixed(1)} ms`);
+  }
+
+  /** The other side has confirmed the link. */
+  trust(session: PeerSession, link: Link): void {
+    this.#confirmed(session, link, "the other side has sent 16 KiB there and back");
   }
 
   /** Pings the path each second until its session is idle and the path not in doubt. */
@@ -43,6 +44,13 @@ export class PathHealth {
     if (this.#watched.has(link)) return;
     this.#watched.add(link);
     this.#next(session, link);
+  }
+
+  #confirmed(session: PeerSession, link: Link, why: string): void {
+    link.confirmedAtMs = this.#clock.monotonicMs();
+    link.misses = 0;
+    link.become("confirmed", why, this.#clock.nowMs());
+    this.#events.changed(session, link, "confirmed");
   }
 
   #next(session: PeerSession, link: Link): void {

@@ -84,8 +84,7 @@ export interface HubOptions extends Partial<RouterOptions> {
   readonly resumeWindowMs?: number;
 }
 
-export function createFleet(): Fleet {
-  const clock = createTestClock();
+export function createFleet(clock: TestClock = createTestClock()): Fleet {
   const lan = createMemoryNetwork({ clock });
   const relay = createMemoryNetwork({ clock });
   const hubs: Hub[] = [];

@@ -1,4 +1,5 @@
 export { type ConnectionReader, readConnection } from "./connection-reader.js";
+export { type Conditions, createEmulator, type Emulator, type EmulatorOptions } from "./emulator.js";
 export { expectCode } from "./expect-code.js";
 export { patternBytes } from "./pattern-bytes.js";
 export { type RefusableAuthenticator, refusableAuthenticator } from "./refusable-authenticator.js";
@@ -8,3 +9,4 @@ export { type StoreFixture, type StoreSuiteOptions, testStore } from "./store-su
 export { createTestClock, type TestClock } from "./test-clock.js";
 export type { TransportFixture, TransportSide } from "./transport-fixture.js";
 export { testTransport } from "./transport-suite.js";
+export { createVirtualClock } from "./virtual-clock.js";
