@@ -4,11 +4,10 @@ import {
   type AuditHead,
   type AuditLog,
   openAuditLog,
-  readAuditLog,
+  type SegmentStore,
   type VerifiedLog,
   verifyAuditLog,
 } from "@fed/audit-chain";
-import { createFileSegmentStore } from "@fed/audit-chain/node";
 import { type Clock, canonicalJson, decodeHex, encodeHex, encodeUtf8, parseJson, type Store } from "@fed/core";
 import type { AuditSink } from "@fed/router";
 
@@ -47,7 +46,7 @@ export interface AuditTrail extends AuditSink, AsyncDisposable {
 
 /** Options of {@link openAuditTrail}. */
 export interface AuditTrailOptions {
-  readonly directory: string;
+  readonly segments: SegmentStore;
   /** 32 bytes. */
   readonly key: Uint8Array;
   readonly store: Store;
@@ -57,8 +56,7 @@ export interface AuditTrailOptions {
 
 /** @throws {AuditError} AUDIT_TAMPERED and the like: a hub does not run on a log that was changed. */
 export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditTrail> {
-  const { directory, key, store, clock, onError } = options;
-  const segments = createFileSegmentStore(directory);
+  const { segments, key, store, clock, onError } = options;
   const log: AuditLog = await openAuditLog({ store: segments, key, clock, expectedHead: await readHead(store) });
   let savedSeq = log.head().seq;
   let timer = clock.setTimer(headEveryMs, tick);
@@ -115,25 +113,6 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
   return trail;
 }
 
-/** Verifies the log in `directory` without opening it for writing; `expectedHead` only makes sense for the hub's own. */
-export function verifyAuditDirectory(
-  directory: string,
-  key: Uint8Array,
-  expectedHead?: AuditHead,
-): Promise<VerifiedLog> {
-  return verifyAuditLog({ store: createFileSegmentStore(directory), key, expectedHead });
-}
-
-/** The records of the log in `directory`, each verified, without opening it for writing. @throws as {@link verifyAuditDirectory}. */
-export async function* readAuditDirectory(
-  directory: string,
-  key: Uint8Array,
-  expectedHead?: AuditHead,
-): AsyncGenerator<AuditEntry> {
-  const records = readAuditLog({ store: createFileSegmentStore(directory), key, expectedHead });
-  for await (const { seq, bytes } of records) yield { seq, record: readRecord(bytes) };
-}
-
 /** The newest head that was written down, or undefined. */
 export async function readHead(store: Store): Promise<AuditHead | undefined> {
   const stored = await store.get(headKey);
@@ -142,6 +121,7 @@ export async function readHead(store: Store): Promise<AuditHead | undefined> {
   return { seq, tag: decodeHex(tag) };
 }
 
-function readRecord(bytes: Uint8Array): Record<string, unknown> {
+/** What a record says. */
+export function readRecord(bytes: Uint8Array): Record<string, unknown> {
   return parseJson(bytes, { maxBytes: 65_536 }) as Record<string, unknown>;
 }

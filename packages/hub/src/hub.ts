@@ -1,7 +1,10 @@
 /** A hub, put together: identity, apps, policy, audit, cluster, and the ports for agents and operators. */
+import { createFileSegmentStore } from "@fed/audit-chain/node";
 import { type Clock, type HubId, type Store, systemClock } from "@fed/core";
 import { createRevocationChecker, type RevocationChecker } from "@fed/revocation";
 import type { KeyJournal } from "@fed/router";
+import { dialLanGuest } from "@fed/transport-lan";
+import { createRelayGuestDial } from "@fed/transport-relay";
 import { formatPrincipal } from "@fed/trust";
 import { type AppHost, createAppHost } from "./apps/app-host.js";
 import { AppSources } from "./apps/app-sources.js";
@@ -9,9 +12,12 @@ import { type AuditTrail, openAuditTrail } from "./audit-trail.js";
 import { FleetCatalogue } from "./catalogue/fleet-catalogue.js";
 import { openToolWatch, type ToolWatch } from "./catalogue/tool-watch.js";
 import { Cluster } from "./cluster/cluster.js";
+import { exportPublic } from "./cluster/export-public.js";
 import { Federation } from "./cluster/federation.js";
 import { lanOptions, rememberAddress } from "./cluster/known-addresses.js";
+import { createLan } from "./cluster/lan.js";
 import { type Membership, openMembership } from "./cluster/membership.js";
+import { connectRelay } from "./cluster/relay-socket.js";
 import { applyRevocations, revoke } from "./cluster/revoking.js";
 import { type Consent, openConsent } from "./consent/consent.js";
 import type { Hub } from "./contract.js";
@@ -52,7 +58,7 @@ export async function createHub(options: HubOptions): Promise<Hub> {
     const log = options.log ?? silent;
     const audit = opened.use(
       await openAuditTrail({
-        directory: directory.file("audit"),
+        segments: createFileSegmentStore(directory.file("audit")),
         key: identity.auditKey,
         store,
         clock,
@@ -217,7 +223,10 @@ class RunningHub implements Hub {
         this.#refusals.add(from, error, "join.refused");
         this.#telemetry.refused("join", error);
       },
-      lanEnabled: Boolean(options.lan),
+      guestDials: {
+        relay: createRelayGuestDial({ connect: connectRelay, clock }),
+        ...(options.lan && { lan: dialLanGuest }),
+      },
       relays: options.relays || [],
     });
     this.#sources = opened.use(
@@ -257,7 +266,7 @@ class RunningHub implements Hub {
     invite: async (options) => (await this.#cluster.invite(options)).token,
     join: (token, options) => this.#cluster.join(token, options),
     status: () => this.#cluster.status(),
-    exportPublic: (directory) => this.#cluster.exportPublic(directory),
+    exportPublic: (directory) => exportPublic(this.#membership, directory),
     revoke: (target, reason) =>
       revoke(target, reason, {
         selfId: this.hubId,
@@ -357,6 +366,7 @@ class RunningHub implements Hub {
     const previous: Federation | undefined = this.#federation;
     await previous?.close();
     const named = membership.joined ? membership.current.manifest.relays.map(({ url }) => url) : [];
+    const lan = await lanOptions(options.lan, store);
     this.#federation = new Federation({
       identity,
       membership,
@@ -367,7 +377,8 @@ class RunningHub implements Hub {
       audit: this.#telemetry.calls.watchAudit(audit),
       keys: usedKeys,
       clock,
-      lan: await lanOptions(options.lan, store),
+      lan: lan && ((authenticator) => createLan(lan, { identity, membership, authenticator, clock })),
+      connectRelay,
       relays: options.relays === false ? [] : (options.relays ?? named),
       peerRate: options.limits?.peer,
       onReached: (address) =>

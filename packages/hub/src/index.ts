@@ -10,7 +10,8 @@ export {
 export type { AppHealth } from "./apps/app-health.js";
 export type { AppConfigFile } from "./apps/app-sources.js";
 export type { ToolDefinition } from "./apps/tool-list.js";
-export { type AuditEntry, readAuditDirectory, readHead, verifyAuditDirectory } from "./audit-trail.js";
+export { readAuditDirectory, verifyAuditDirectory } from "./audit-directory.js";
+export { type AuditEntry, readHead } from "./audit-trail.js";
 export type { AppAddress } from "./catalogue/fleet-catalogue.js";
 export type {
   AppPage,

@@ -42,7 +42,15 @@ export {
   spkiHash,
   verifySignature,
 } from "./keys.js";
-export { type IssueLeafOptions, issueLeaf, type Leaf, type VerifyLeafOptions, verifyLeaf } from "./leaf.js";
+export {
+  type IssueLeafOptions,
+  issueLeaf,
+  type Leaf,
+  type LeafClaims,
+  readLeafClaims,
+  type VerifyLeafOptions,
+  verifyLeaf,
+} from "./leaf.js";
 export {
   acceptLeaf,
   assertFresh,

@@ -31,6 +31,12 @@ export interface Leaf {
   readonly der: Uint8Array;
 }
 
+/** What a leaf says of itself; nothing of it is verified. */
+export interface LeafClaims {
+  readonly clusterId: ClusterId;
+  readonly notAfterMs: number;
+}
+
 /** Options of {@link issueLeaf}. */
 export interface IssueLeafOptions {
   /** The issuing CA certificate, DER. */
@@ -127,6 +133,18 @@ export function verifyLeaf(der: Uint8Array, { cas, clusterId, atMs }: VerifyLeaf
   };
 }
 
+/**
+ * What the leaf in `der` claims, for who has yet to find out what to verify it by.
+ * @throws {TrustError} LEAF_MALFORMED, LEAF_BAD_NAME as {@link verifyLeaf}.
+ */
+export function readLeafClaims(der: Uint8Array): LeafClaims {
+  const certificate = parseCertificate(der, "LEAF_MALFORMED");
+  const clusterId = /^spiffe:\/\/([a-z2-7]{52})\/hub\//.exec(namesOf(certificate).uri)?.[1];
+  if (clusterId === undefined) throw badName("The leaf's URI is not that of a hub.");
+  checkNames(certificate, clusterId);
+  return { clusterId, notAfterMs: certificate.notAfterMs };
+}
+
 /** The one CA that the leaf's authority key identifier points at; only that one is judged. */
 function issuerOf(
   { extensions }: ParsedCertificate,
@@ -168,7 +186,16 @@ function checkUsage({ extensions }: ParsedCertificate): void {
   }
 }
 
-function checkNames({ subject, extensions }: ParsedCertificate, clusterId: ClusterId): HubId {
+function checkNames(certificate: ParsedCertificate, clusterId: ClusterId): HubId {
+  const { uri, dns } = namesOf(certificate);
+  const hubId = parseSpiffeUri(uri, clusterId);
+  if (hubId === undefined) throw badName("The leaf's URI is not that of a hub of this cluster.");
+  if (dns !== hubDnsName(clusterId, hubId)) throw badName("The leaf's DNS name is another hub's.");
+  return hubId;
+}
+
+/** The one URI and the one DNS name that a leaf has. */
+function namesOf({ subject, extensions }: ParsedCertificate): { readonly uri: string; readonly dns: string } {
   if (encodeHex(subject) !== "3000") throw badName("The leaf's subject is not empty.");
   const extension = extensions.get(oid.subjectAltName);
   if (!extension?.critical) throw badName("The leaf has no critical subject alternative name.");
@@ -176,10 +203,7 @@ function checkNames({ subject, extensions }: ParsedCertificate, clusterId: Clust
   const uri = names.find(({ type }) => type === "uri");
   const dns = names.find(({ type }) => type === "dns");
   if (names.length !== 2 || !uri || !dns) throw badName("The leaf does not have one URI and one DNS name.");
-  const hubId = parseSpiffeUri(uri.value, clusterId);
-  if (hubId === undefined) throw badName("The leaf's URI is not that of a hub of this cluster.");
-  if (dns.value !== hubDnsName(clusterId, hubId)) throw badName("The leaf's DNS name is another hub's.");
-  return hubId;
+  return { uri: uri.value, dns: dns.value };
 }
 
 function untrusted(message: string, cause?: unknown): TrustError {

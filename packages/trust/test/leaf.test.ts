@@ -16,6 +16,7 @@ import {
   encodeSpki,
   hubDnsName,
   issueLeaf,
+  readLeafClaims,
   spiffeUri,
   verifyCa,
   verifyLeaf,
@@ -70,6 +71,21 @@ describe("issueLeaf", () => {
     await expectCode(issue(ca, { publicKey: new Uint8Array(32) }), "BAD_KEY");
     await expectCode(issue(ca, { clusterId: otherClusterId }), "CA_BAD_NAME");
     await expectCode(issue(ca, { nowMs: atMs + 3651 * dayMs }), "CA_EXPIRED");
+  });
+});
+
+describe("readLeafClaims", () => {
+  it("tells what a leaf says, whoever has issued it and however old it is", async () => {
+    const ca = await createCa({ clusterId, key: caKey, nowMs: atMs });
+    const leaf = await issue(ca, { lifetimeDays: 1 });
+    expect(readLeafClaims(leaf)).toEqual({ clusterId, notAfterMs: atMs + dayMs });
+  });
+
+  it("refuses what is no leaf of any cluster", async () => {
+    await expectCode(() => readLeafClaims(Uint8Array.of(0x30, 0)), "LEAF_MALFORMED");
+    await expectCode(() => readLeafClaims(caWith({})), "LEAF_BAD_NAME");
+    const elsewhere = subjectAltName(uri(`spiffe://home/hub/${hubId}`), dns(`${hubId}.home`));
+    await expectCode(() => readLeafClaims(leafWith({ extensions: { subjectAltName: elsewhere } })), "LEAF_BAD_NAME");
   });
 });
 

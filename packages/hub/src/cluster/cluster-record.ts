@@ -1,10 +1,10 @@
 /** What a hub keeps about its cluster: the manifest chain, its own leaf, the cluster's key. Verified before every use. */
-import { X509Certificate } from "node:crypto";
 import { type Clock, encodeUtf8, parseJson, type Store, toFedError } from "@fed/core";
 import {
   acceptLeaf,
   type Leaf,
   memberOf,
+  readLeafClaims,
   type SignedManifest,
   spkiHash,
   type VerifiedManifest,
@@ -12,7 +12,7 @@ import {
 } from "@fed/trust";
 import { HubError } from "../errors.js";
 import type { Identity } from "../state/identity.js";
-import type { StateDirectory } from "../state/state-directory.js";
+import type { SecretKeeper } from "../state/state-directory.js";
 
 const maxChainBytes = 16 * 1024 * 1024;
 const chainKey = ["cluster", "chain"];
@@ -32,7 +32,7 @@ export interface ClusterRecord {
 /** Where a record is kept, and by whose key and time it is judged. */
 export interface RecordPlace {
   readonly identity: Identity;
-  readonly directory: StateDirectory;
+  readonly directory: SecretKeeper;
   readonly store: Store;
   readonly clock: Clock;
 }
@@ -116,7 +116,7 @@ export async function saveChain(chain: readonly SignedManifest[], store: Store):
 
 /** Now, or the last moment at which both the leaf and the manifest were good. */
 function lastGoodMs(leafDer: Uint8Array, { manifest }: VerifiedManifest, nowMs: number): number {
-  return Math.min(nowMs, Date.parse(new X509Certificate(leafDer).validTo), manifest.expiresAt * 1000 - 1);
+  return Math.min(nowMs, readLeafClaims(leafDer).notAfterMs, manifest.expiresAt * 1000 - 1);
 }
 
 function corrupt(message: string): HubError {

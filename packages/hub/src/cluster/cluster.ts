@@ -1,7 +1,4 @@
 /** What an operator does with a cluster: found it, invite to it, join it, look at it, cut somebody off. */
-import { X509Certificate } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join as joinPath } from "node:path";
 import {
   type Clock,
   type Connection,
@@ -24,9 +21,8 @@ import {
 } from "@fed/pairing";
 import type { RevocationChecker } from "@fed/revocation";
 import type { PathEvent, PathStatus } from "@fed/router";
-import { dialLanGuest } from "@fed/transport-lan";
-import { createRelayGuestDial, deriveRelayKeys, formatAdmissionKey, type RelayState } from "@fed/transport-relay";
-import { encodePem, spkiHash, verifyLeaf } from "@fed/trust";
+import { deriveRelayKeys, formatAdmissionKey, type RelayState } from "@fed/transport-relay";
+import { readLeafClaims, spkiHash, verifyLeaf } from "@fed/trust";
 import type { AuditTrail } from "../audit-trail.js";
 import { HubError } from "../errors.js";
 import { pause } from "../pause.js";
@@ -34,7 +30,6 @@ import type { Identity } from "../state/identity.js";
 import type { Federation } from "./federation.js";
 import { rememberAddress } from "./known-addresses.js";
 import type { Membership } from "./membership.js";
-import { connectRelay } from "./relay-socket.js";
 
 const defaultInviteMs = 10 * 60_000;
 /** How long `join` waits for the first session as a member. */
@@ -93,7 +88,8 @@ export interface ClusterOptions {
   readonly refederate: () => Promise<void>;
   /** Somebody could not join. */
   readonly onJoinRefused: (from: string, error: FedError) => void;
-  readonly lanEnabled: boolean;
+  /** How a pairing token's addresses are dialled, by their scheme. */
+  readonly guestDials: Readonly<Record<string, GuestDial>>;
   readonly relays: readonly string[];
 }
 
@@ -153,10 +149,8 @@ export class Cluster {
     token: string,
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<{ via: string; connected: boolean }> {
-    const { identity, membership, audit, clock, refederate, lanEnabled } = this.#options;
+    const { identity, membership, audit, clock, refederate, guestDials: dials } = this.#options;
     membership.assertMayJoin();
-    const dials: Record<string, GuestDial> = { relay: createRelayGuestDial({ connect: connectRelay, clock }) };
-    if (lanEnabled) dials.lan = dialLanGuest;
     let accepted = false;
     const joining = join(token, {
       dials,
@@ -165,7 +159,7 @@ export class Cluster {
       key: identity.leafKey,
       noiseKey: identity.noiseKey.publicKey,
       verifyIssuer: (leaf, ca) => {
-        verifyLeaf(leaf, { cas: [ca], clusterId: clusterIdOfLeaf(leaf), atMs: clock.nowMs() });
+        verifyLeaf(leaf, { cas: [ca], clusterId: readLeafClaims(leaf).clusterId, atMs: clock.nowMs() });
       },
       accept: async (welcome, pin) => {
         await membership.accept(welcome, pin);
@@ -295,28 +289,6 @@ export class Cluster {
     };
   }
 
-  /** Writes the cluster's public documents into `directory`, for foreign tools; never a private key. @throws {HubError} EXPORT_FAILED. */
-  exportPublic(directory: string): string[] {
-    const { membership } = this.#options;
-    const files: Readonly<Record<string, string>> = {
-      "ca.pem": membership.cas.map((ca) => encodePem(ca, "CERTIFICATE")).join(""),
-      "leaf.pem": encodePem(membership.leaf.der, "CERTIFICATE"),
-      "manifest.json": `${JSON.stringify(membership.current.signed, undefined, 2)}\n`,
-    };
-    try {
-      mkdirSync(directory, { recursive: true });
-      for (const [name, text] of Object.entries(files)) writeFileSync(joinPath(directory, name), text);
-    } catch (cause) {
-      throw new HubError({
-        code: "EXPORT_FAILED",
-        message: `The documents cannot be written to ${directory}: ${(cause as Error).message}`,
-        hint: "Name a directory that this user may write.",
-        cause,
-      });
-    }
-    return Object.keys(files).map((name) => joinPath(directory, name));
-  }
-
   #stateOf(hubId: HubId): PeerState {
     return this.#states.get(hubId) ?? "enrolled";
   }
@@ -341,12 +313,6 @@ export class Cluster {
     }
     return false;
   }
-}
-
-/** The cluster that a leaf claims to belong to; verifying it against the pinned CA is what makes it true. */
-function clusterIdOfLeaf(leaf: Uint8Array): string {
-  const names = new X509Certificate(leaf).subjectAltName ?? "";
-  return /URI:spiffe:\/\/([a-z2-7]{52})\/hub\//.exec(names)?.[1] ?? "";
 }
 
 /** Transport and address of a guest address `<transport>:<address>`. */

@@ -27,14 +27,19 @@ import {
   type SharingPolicy,
 } from "@fed/router";
 import { createSessions } from "@fed/session";
-import { createClusterTags, createLanTransport, type LanTransport } from "@fed/transport-lan";
-import { createRelayTransport, deriveRelayKeys, type RelayState, type RelayTransport } from "@fed/transport-relay";
+import type { LanTransport } from "@fed/transport-lan";
+import {
+  createRelayTransport,
+  deriveRelayKeys,
+  type RelayState,
+  type RelayTransport,
+  type WebSocketConnect,
+} from "@fed/transport-relay";
 import {
   createEnvelopeSigner,
   createOriginCache,
   createReplayGuard,
   createSigner,
-  encodePrivateKeyPem,
   memberOf,
   sha256,
   type VerifiedEnvelope,
@@ -42,12 +47,10 @@ import {
 } from "@fed/trust";
 import type { AuditTrail } from "../audit-trail.js";
 import { HubError } from "../errors.js";
-import type { LanOptions } from "../options.js";
 import type { Identity } from "../state/identity.js";
 import { createLanCandidates, type LanCandidates } from "./lan-candidates.js";
 import type { Membership } from "./membership.js";
 import { PeerLeaves } from "./peer-leaves.js";
-import { connectRelay } from "./relay-socket.js";
 import { createRenewal, type Renewal } from "./renewal.js";
 import { revokedError } from "./revoking.js";
 import { createSync, type Sync } from "./sync.js";
@@ -64,9 +67,10 @@ export interface FederationOptions {
   readonly audit: AuditTrail;
   readonly keys: KeyJournal;
   readonly clock: Clock;
-  /** Undefined: not on the LAN. */
-  readonly lan: LanOptions | undefined;
+  /** Makes the LAN transport of a member. Undefined: not on the LAN. */
+  readonly lan: ((authenticator: PeerAuthenticator) => LanTransport) | undefined;
   readonly relays: readonly string[];
+  readonly connectRelay: WebSocketConnect;
   /** Of each peer; default the router's. */
   readonly peerRate: Rate | undefined;
   /** A member answered at this LAN address, `host:port`. */
@@ -107,7 +111,7 @@ export class Federation implements AsyncDisposable {
       clock,
       assertLeaf: (leaf) => revocation?.assertLeaf(leaf),
     });
-    this.lan = membership.joined && options.lan ? createLan(options.lan, options, peerLeaves) : undefined;
+    this.lan = membership.joined ? options.lan?.(peerLeaves) : undefined;
     this.relay = membership.joined && options.relays.length > 0 ? createRelay(options, peerLeaves) : undefined;
     this.sync = createSync({
       state: {
@@ -245,30 +249,8 @@ export class Federation implements AsyncDisposable {
   }
 }
 
-function createLan(
-  lan: LanOptions,
-  { identity, membership, clock }: FederationOptions,
-  authenticator: PeerAuthenticator,
-): LanTransport {
-  return createLanTransport({
-    credentials: () => ({
-      leaf: membership.leaf.der,
-      privateKeyPem: encodePrivateKeyPem(identity.leafKey.secretKey),
-      caCertificates: membership.cas,
-    }),
-    authenticator,
-    self: identity.hubId,
-    host: lan.listen?.host,
-    port: lan.listen?.port,
-    staticPeers: lan.peers,
-    discovery:
-      lan.discovery === false ? undefined : { bootId: identity.epoch, ...createClusterTags(membership.clusterKey) },
-    clock,
-  });
-}
-
 function createRelay(
-  { identity, membership, relays, clock, onRelayState }: FederationOptions,
+  { identity, membership, relays, connectRelay, clock, onRelayState }: FederationOptions,
   authenticator: PeerAuthenticator,
 ): RelayTransport {
   return createRelayTransport({

@@ -13,7 +13,7 @@ import {
 import { generateNoiseKeyPair, type NoiseKeyPair, noiseKeyPairFromSecret } from "@fed/transport-relay";
 import { generateKeyPair, type KeyPair, keyPairFromSecret } from "@fed/trust";
 import { HubError } from "../errors.js";
-import type { StateDirectory } from "./state-directory.js";
+import type { SecretKeeper } from "./state-directory.js";
 
 /** Who this hub is. */
 export interface Identity {
@@ -34,11 +34,7 @@ export interface Identity {
 const identityKey = ["identity"];
 
 /** The hub in the directory, or a new one called `name`. @throws {HubError} as {@link loadIdentity} and {@link createIdentity}. */
-export async function openIdentity(
-  directory: StateDirectory,
-  store: Store,
-  name: string | undefined,
-): Promise<Identity> {
+export async function openIdentity(directory: SecretKeeper, store: Store, name: string | undefined): Promise<Identity> {
   try {
     return await loadIdentity(directory, store);
   } catch (error) {
@@ -48,7 +44,7 @@ export async function openIdentity(
 }
 
 /** Makes a hub's identity in an empty directory. @throws {HubError} STATE_EXISTS, REQUEST_INVALID for a name that is none. */
-export async function createIdentity(directory: StateDirectory, store: Store, name: string): Promise<Identity> {
+export async function createIdentity(directory: SecretKeeper, store: Store, name: string): Promise<Identity> {
   if (!isHubName(name)) {
     throw new HubError({
       code: "REQUEST_INVALID",
@@ -71,7 +67,7 @@ export async function createIdentity(directory: StateDirectory, store: Store, na
 }
 
 /** @throws {HubError} STATE_MISSING where there is no hub, STATE_CORRUPT where a key is gone. */
-export async function loadIdentity(directory: StateDirectory, store: Store): Promise<Identity> {
+export async function loadIdentity(directory: SecretKeeper, store: Store): Promise<Identity> {
   const stored = await store.get(identityKey);
   if (!stored)
     throw new HubError({

@@ -18,14 +18,19 @@ import { HubError } from "../errors.js";
 /** Names of the secrets a hub keeps, each its own file under `keys/`. */
 export type SecretName = "leaf" | "noise" | "audit" | "ca" | "authority" | "cluster";
 
-/** A directory this process may use. */
-export interface StateDirectory {
+/** Where a hub's secrets are kept. */
+export interface SecretKeeper {
+  /** What messages call it. */
   readonly path: string;
-  file(...parts: string[]): string;
   /** The secret's bytes, or undefined when there is none. */
   readSecret(name: SecretName): Uint8Array | undefined;
-  /** Written whole or not at all, mode 0600. */
+  /** Written whole or not at all. */
   writeSecret(name: SecretName, bytes: Uint8Array): void;
+}
+
+/** A directory this process may use; its secrets have mode 0600. */
+export interface StateDirectory extends SecretKeeper {
+  file(...parts: string[]): string;
   /** Holds the directory until {@link unlock} or the end of the process. @throws {HubError} STATE_LOCKED when it is held already. */
   lock(): void;
   /** Idempotent. */
