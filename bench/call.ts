@@ -89,28 +89,28 @@ function hubCall({ hub: ours }: Fleet, hub: string, app: string): Subject["echo"
 
 async function measure(subjects: readonly Subject[], { only = "", progress }: RunOptions): Promise<Row[]> {
   const random = createRandom(seed);
-  const texts = Array.from({ length: 64 }, () => randomText(payloadBytes, random));
+  const bodies = Array.from({ length: 64 }, () => randomText(payloadBytes, random));
   const cells = subjects
     .flatMap((subject) =>
       inFlights.map((inFlight): Cell => ({ subject, inFlight, samples: [], ownCpuMs: 0, otherCpuMs: 0 })),
     )
     .filter(({ subject, inFlight }) => rowName(subject.name, inFlight).includes(only));
   for (const { echo } of new Set(cells.map(({ subject }) => subject))) {
-    await load(echo, { texts, inFlight: 64, durationMs: warmUpMs });
+    await load(echo, { bodies, inFlight: 64, durationMs: warmUpMs });
   }
-  const generatorMs = await generatorMsPerCall(texts);
+  const generatorMs = await generatorMsPerCall(bodies);
   for (let round = 1; round <= rounds; round++) {
     progress(`round ${round} of ${rounds}`);
-    for (const cell of shuffled(cells, random)) await measureCell(cell, texts);
+    for (const cell of shuffled(cells, random)) await measureCell(cell, bodies);
   }
   return rowsOf(cells, generatorMs);
 }
 
-async function measureCell(cell: Cell, texts: readonly string[]): Promise<void> {
+async function measureCell(cell: Cell, bodies: readonly string[]): Promise<void> {
   const { subject, inFlight } = cell;
-  await load(subject.echo, { texts, inFlight, durationMs: settleMs });
+  await load(subject.echo, { bodies, inFlight, durationMs: settleMs });
   const [ownBefore, othersBefore] = [ownCpuMs(), await sumCpuMs(subject.others)];
-  cell.samples.push(await load(subject.echo, { texts, inFlight, durationMs: roundMs }));
+  cell.samples.push(await load(subject.echo, { bodies, inFlight, durationMs: roundMs }));
   cell.ownCpuMs += ownCpuMs() - ownBefore;
   cell.otherCpuMs += (await sumCpuMs(subject.others)) - othersBefore;
 }
@@ -122,8 +122,8 @@ async function sumCpuMs(others: readonly Child<unknown>[]): Promise<number> {
 }
 
 /** What the load itself takes of this process, per call. */
-async function generatorMsPerCall(texts: readonly string[]): Promise<number> {
-  const { latenciesMs, elapsedMs } = await load(async (text) => text, { texts, inFlight: 1, durationMs: 200 });
+async function generatorMsPerCall(bodies: readonly string[]): Promise<number> {
+  const { latenciesMs, elapsedMs } = await load(async (text) => text, { bodies, inFlight: 1, durationMs: 200 });
   return elapsedMs / latenciesMs.length;
 }
 

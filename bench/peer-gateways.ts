@@ -1,14 +1,10 @@
-/**
- * Other gateways from npm in front of the echo app, each in the form that is fastest. They are measured, not depended upon: npm installs them, in the
- * versions named here, below `node_modules/.cache` when they are first needed, without running their install scripts.
- */
-import { execFile } from "node:child_process";
-import { access, mkdir, writeFile } from "node:fs/promises";
+/** Other gateways from npm in front of the echo app, each in the form that is fastest. */
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { echoCommand } from "./echo-app.ts";
 import { freePort, type GatewayProcess, startGateway } from "./gateway-process.ts";
 import type { McpTarget } from "./mcp-target.ts";
+import { installPackages } from "./peer-packages.ts";
 
 const versions = { "mcp-hub": "4.2.1", "mcp-proxy": "6.7.19", supergateway: "4.0.0" } as const;
 
@@ -21,7 +17,7 @@ export interface PeerGateway {
 
 /** Starts all of them, with state below `directory`. Ended by `opened`. */
 export async function startPeerGateways(directory: string, opened: AsyncDisposableStack): Promise<PeerGateway[]> {
-  const modules = await installPeers(join(import.meta.dirname, "node_modules/.cache/peers"));
+  const modules = await installPackages(versions);
   const { command, args } = echoCommand;
   const started = async (options: Parameters<typeof startGateway>[0]) => opened.use(await startGateway(options));
 
@@ -77,23 +73,4 @@ export async function startPeerGateways(directory: string, opened: AsyncDisposab
       targets: [{ url: `http://127.0.0.1:${hubPort}/mcp`, revision: "2024-11-05", tool: "echo__echo" }],
     },
   ];
-}
-
-/** Where they are installed. @throws {Error} what npm said when it cannot. */
-async function installPeers(directory: string): Promise<string> {
-  const wanted = Object.entries(versions).map(([name, version]) => `${name}@${version}`);
-  const folder = join(directory, wanted.join("+"));
-  const modules = join(folder, "node_modules");
-  const done = join(folder, "installed");
-  try {
-    await access(done);
-  } catch {
-    await mkdir(folder, { recursive: true });
-    // A manifest of its own: npm must not take the workspace around it for its project.
-    await writeFile(join(folder, "package.json"), JSON.stringify({ private: true }));
-    const options = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"];
-    await promisify(execFile)("npm", ["install", ...options, ...wanted], { cwd: folder });
-    await writeFile(done, "");
-  }
-  return modules;
 }

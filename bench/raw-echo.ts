@@ -1,9 +1,8 @@
 /** The raw limit of a call between two processes: length-prefixed frames over mutually authenticated TLS 1.3, and nothing else. */
 import { once } from "node:events";
 import { connect, type SecureContextOptions, type TLSSocket } from "node:tls";
-import { encodeBase32, randomBytes } from "@fed/core";
-import { createCa, createSigner, encodePem, encodePrivateKeyPem, generateKeyPair, issueLeaf } from "@fed/trust";
 import { type Child, startChild } from "./child.ts";
+import { createIssuer } from "./credentials.ts";
 
 const headerBytes = 4;
 
@@ -18,7 +17,8 @@ export interface RawEcho extends AsyncDisposable {
 
 /** Starts the server and connects to it. */
 export async function startRawEcho(): Promise<RawEcho> {
-  const [ours, theirs] = await issueCredentials();
+  const issue = await createIssuer();
+  const [ours, theirs] = [await issue(), await issue()];
   const server = await startChild<{ port: number }>("./raw-echo-process.ts", theirs);
   const socket = connect({
     ...rawTls(ours),
@@ -46,12 +46,12 @@ export async function startRawEcho(): Promise<RawEcho> {
 }
 
 /** The options of both sides: TLS 1.3, and certificates both ways. */
-export function rawTls(credentials: RawCredentials): SecureContextOptions {
-  return { ...credentials, minVersion: "TLSv1.3", maxVersion: "TLSv1.3" };
+export function rawTls({ key, cert, ca }: RawCredentials): SecureContextOptions {
+  return { key, cert, ca, minVersion: "TLSv1.3", maxVersion: "TLSv1.3" } as SecureContextOptions;
 }
 
 /** Cuts what arrives into frames; returns what sends one. What is sent in one turn leaves in one write. */
-export function exchangeFrames(socket: TLSSocket, received: (frame: Buffer) => void): (frame: Buffer) => void {
+export function exchangeFrames(socket: TLSSocket, received: (frame: Buffer) => void): (frame: Uint8Array) => void {
   let buffered: Buffer = Buffer.alloc(0);
   socket.on("data", (chunk: Buffer) => {
     buffered = buffered.length === 0 ? chunk : Buffer.concat([buffered, chunk]);
@@ -76,24 +76,7 @@ export function exchangeFrames(socket: TLSSocket, received: (frame: Buffer) => v
     }
     const whole = Buffer.allocUnsafe(headerBytes + frame.length);
     whole.writeUInt32BE(frame.length);
-    frame.copy(whole, headerBytes);
+    whole.set(frame, headerBytes);
     socket.write(whole);
   };
-}
-
-/** Two leaves of one new CA, as hubs have them. */
-async function issueCredentials(): Promise<[RawCredentials, RawCredentials]> {
-  const clusterId = encodeBase32(randomBytes(32));
-  const nowMs = Date.now();
-  const key = generateKeyPair();
-  const ca = await createCa({ clusterId, key, nowMs });
-  const caKey = createSigner(key.secretKey);
-  const issue = async (): Promise<RawCredentials> => {
-    const { publicKey, secretKey } = generateKeyPair();
-    const hubId = encodeBase32(randomBytes(16));
-    const leaf = await issueLeaf({ ca, caKey, publicKey, clusterId, hubId, nowMs });
-    const caPem = encodePem(ca, "CERTIFICATE");
-    return { key: encodePrivateKeyPem(secretKey), cert: encodePem(leaf, "CERTIFICATE") + caPem, ca: caPem };
-  };
-  return [await issue(), await issue()];
 }

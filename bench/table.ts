@@ -85,3 +85,16 @@ function ratioOf({ value, baseline }: Row, rows: readonly Row[]): number | undef
 function round(value: number): number {
   return Number(value.toPrecision(3));
 }
+
+/** A row that holds the quotient of two measured values against a bound; undefined where one of them was not measured. */
+export function aim(
+  name: string,
+  value: number | undefined,
+  against: number | undefined,
+  bound: { readonly atLeast: number } | { readonly atMost: number },
+): Row | undefined {
+  if (value === undefined || against === undefined) return undefined;
+  const less = "atMost" in bound;
+  const target = less ? bound.atMost : bound.atLeast;
+  return { name, unit: "×", value: value / against, target, better: less ? "less" : "more", notes: {} };
+}
