@@ -2,6 +2,7 @@ export type { LargerRevocationListener } from "./call.js";
 export type { CallOptions, CallTarget } from "./call-target.js";
 export type { AppPage, CatalogueEntry, HubsSeen, PageOptions, Place, ShowOptions } from "./catalogue-page.js";
 export type { SearchHit, SearchOptions, SearchPage } from "./catalogue-search.js";
+export type { LocateOptions, Router, RouterOptions, StreamProtocol } from "./contract.js";
 export type { PeerStatus } from "./directory.js";
 export { detailsOf, type ErrorDetails, RemoteError, RouterError, type RouterErrorCode } from "./errors.js";
 export { InFlight } from "./in-flight.js";
@@ -45,11 +46,5 @@ export type {
 export { appStatuses } from "./ports.js";
 export { type Rate, RateLimit } from "./rate-limit.js";
 export { actionOf } from "./request-facts.js";
-export {
-  createRouter,
-  type LocateOptions,
-  type Router,
-  type RouterOptions,
-  type StreamProtocol,
-} from "./router.js";
+export { createRouter } from "./router.js";
 export type { StreamHeader } from "./wire.js";
