@@ -55,10 +55,11 @@ export const limits = {
   cursorChars: 1024,
   queryChars: 256,
   queryWords: 16,
-  /** Idempotency: entries per operator, per home hub and in all, bytes of results, life after the outcome. */
+  /** Idempotency: entries and bytes of results, each per operator, per home hub and in all; life after the outcome. */
   outcomesPerOperator: 256,
   outcomesPerHub: 1024,
   outcomes: 4096,
+  outcomeBytesPerOperator: 4 * 1024 * 1024,
   outcomeBytesPerHub: 16 * 1024 * 1024,
   outcomeBytes: 64 * 1024 * 1024,
   outcomeLifeMs: 600_000,

@@ -36,8 +36,15 @@ interface Share {
   bytes: number;
 }
 
+/** What one operator has, and the bytes of its results: the others of its home hub are to have room, too. */
+interface OperatorKeys {
+  readonly entries: Map<string, Entry>;
+  bytes: number;
+}
+
 interface Entry {
   readonly share: Share;
+  readonly keys: OperatorKeys;
   readonly digest: Uint8Array;
   outcome: Promise<Outcome>;
   readonly followers: Claim["followers"];
@@ -52,7 +59,7 @@ const sweepEveryMs = 60_000;
 /** The table of one hub. */
 export class OutcomeTable {
   readonly #clock: Clock;
-  readonly #operators = new Map<string, Map<string, Entry>>();
+  readonly #operators = new Map<string, OperatorKeys>();
   readonly #shares = new Map<HubId, Share>();
   readonly #journal: KeyJournal | undefined;
   #entries = 0;
@@ -73,7 +80,7 @@ export class OutcomeTable {
   claim(owner: KeyOwner, app: string, key: string, digest: Uint8Array): Claim {
     const { operator } = owner;
     const name = `${app}\n${key}`;
-    const known = this.#operators.get(operator)?.get(name);
+    const known = this.#operators.get(operator)?.entries.get(name);
     if (known && known.expiresAtMs > this.#clock.monotonicMs()) {
       if (!equalBytes(known.digest, digest)) {
         throw new RouterError({
@@ -100,7 +107,7 @@ export class OutcomeTable {
 
   /** Forgets everything of `operator`. */
   purge(operator: string): void {
-    for (const name of this.#operators.get(operator)?.keys() ?? []) this.#remove(operator, name);
+    for (const name of this.#operators.get(operator)?.entries.keys() ?? []) this.#remove(operator, name);
   }
 
   #add({ operator, homeHub }: KeyOwner, name: string, digest: Uint8Array): Claim {
@@ -110,18 +117,17 @@ export class OutcomeTable {
     this.#shares.set(homeHub, share);
     const followers: Claim["followers"] = new Set();
     const expiresAtMs = Number.POSITIVE_INFINITY;
-    const entry: Entry = { share, digest, outcome: promise, followers, resolve, bytes: 0, expiresAtMs };
-    let keys = this.#operators.get(operator);
-    if (!keys) {
-      keys = new Map();
-      this.#operators.set(operator, keys);
-    }
-    keys.set(name, entry);
+    const keys = this.#operators.get(operator) ?? { entries: new Map(), bytes: 0 };
+    this.#operators.set(operator, keys);
+    const entry: Entry = { share, keys, digest, outcome: promise, followers, resolve, bytes: 0, expiresAtMs };
+    keys.entries.set(name, entry);
     this.#entries++;
     share.entries++;
     const fits = (bytes: number) =>
-      this.#bytes + bytes <= limits.outcomeBytes && share.bytes + bytes <= limits.outcomeBytesPerHub;
-    const stands = () => this.#operators.get(operator)?.get(name) === entry;
+      this.#bytes + bytes <= limits.outcomeBytes &&
+      share.bytes + bytes <= limits.outcomeBytesPerHub &&
+      keys.bytes + bytes <= limits.outcomeBytesPerOperator;
+    const stands = () => this.#operators.get(operator)?.entries.get(name) === entry;
     return {
       first: true,
       outcome: promise,
@@ -136,6 +142,7 @@ export class OutcomeTable {
           if (!isKept) entry.outcome = Promise.resolve({ kind: "error", error: tooLargeToKeep() });
           this.#bytes += entry.bytes;
           share.bytes += entry.bytes;
+          keys.bytes += entry.bytes;
           entry.expiresAtMs = this.#clock.monotonicMs() + limits.outcomeLifeMs;
         }
         resolve(outcome);
@@ -149,12 +156,14 @@ export class OutcomeTable {
 
   #isFull({ operator, homeHub }: KeyOwner): boolean {
     const { entries, bytes } = this.#shares.get(homeHub) ?? { entries: 0, bytes: 0 };
+    const keys = this.#operators.get(operator);
     return (
       this.#entries >= limits.outcomes ||
       this.#bytes >= limits.outcomeBytes ||
       entries >= limits.outcomesPerHub ||
       bytes >= limits.outcomeBytesPerHub ||
-      (this.#operators.get(operator)?.size ?? 0) >= limits.outcomesPerOperator
+      (keys?.entries.size ?? 0) >= limits.outcomesPerOperator ||
+      (keys?.bytes ?? 0) >= limits.outcomeBytesPerOperator
     );
   }
 
@@ -162,21 +171,22 @@ export class OutcomeTable {
     const nowMs = this.#clock.monotonicMs();
     this.#sweepAtMs = nowMs + sweepEveryMs;
     for (const [operator, keys] of this.#operators) {
-      for (const [name, entry] of keys) if (entry.expiresAtMs <= nowMs) this.#remove(operator, name);
+      for (const [name, entry] of keys.entries) if (entry.expiresAtMs <= nowMs) this.#remove(operator, name);
     }
     for (const [homeHub, { entries }] of this.#shares) if (entries === 0) this.#shares.delete(homeHub);
   }
 
   #remove(operator: string, name: string): void {
     const keys = this.#operators.get(operator);
-    const entry = keys?.get(name);
+    const entry = keys?.entries.get(name);
     if (!keys || !entry) return;
-    keys.delete(name);
-    if (keys.size === 0) this.#operators.delete(operator);
+    keys.entries.delete(name);
+    if (keys.entries.size === 0) this.#operators.delete(operator);
     this.#entries--;
     this.#bytes -= entry.bytes;
     entry.share.entries--;
     entry.share.bytes -= entry.bytes;
+    entry.keys.bytes -= entry.bytes;
     this.#journal?.remove({ operator, name });
   }
 }

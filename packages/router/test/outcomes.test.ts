@@ -63,10 +63,11 @@ describe("OutcomeTable", () => {
   it("refuses new keys above its bytes, and takes them again when the outcomes have expired", async () => {
     const clock = createTestClock();
     const table = new OutcomeTable(clock);
-    for (const homeHub of ["h1", "h2", "h3"]) {
-      table.claim({ operator: `op@${homeHub}`, homeHub }, "app", "big", digest).settle(done(limits.outcomeBytesPerHub));
+    for (let i = 1; i < limits.outcomeBytes / limits.outcomeBytesPerOperator; i++) {
+      const owner = { operator: `op-${i}`, homeHub: `h${i % 4}` };
+      table.claim(owner, "app", "big", digest).settle(done(limits.outcomeBytesPerOperator));
     }
-    table.claim(ann, "app", "big", digest).settle(done(limits.outcomeBytesPerHub));
+    table.claim(ann, "app", "big", digest).settle(done(limits.outcomeBytesPerOperator));
     await expectCode(() => table.claim(bob, "app", "k", digest), "BUSY");
     expect(table.claim(ann, "app", "big", digest).first).toBe(false);
     await clock.advance(limits.outcomeLifeMs);
@@ -78,7 +79,7 @@ describe("OutcomeTable", () => {
     const keys = Array.from({ length: 8 }, (_, i) => `k${i}`);
     const begun = keys.map((key) => table.claim(ann, "app", key, digest));
     const waiting = table.claim(ann, "app", "k7", digest);
-    const large = done(limits.outcomeBytesPerHub / 4);
+    const large = done(limits.outcomeBytesPerOperator / 4);
     for (const claim of begun) claim.settle(large);
     const again = keys.map((key) => table.claim(ann, "app", key, digest));
     expect(again.map(({ first }) => first)).toEqual(keys.map(() => false));
@@ -98,6 +99,21 @@ describe("OutcomeTable", () => {
       table.claim({ operator, homeHub }, "app", `k${i}`, digest).settle(done(1));
     }
     await expectCode(() => table.claim(ann, "app", "k", digest), "BUSY");
+  });
+
+  it("keeps room for the other operators of a hub, however large one operator's results are", async () => {
+    const clock = createTestClock();
+    const table = new OutcomeTable(clock);
+    const homeHub = ann.homeHub;
+    const count = limits.outcomeBytesPerHub / limits.outcomeBytesPerOperator;
+    const begun = Array.from({ length: count }, (_, i) => table.claim(ann, "app", `k${i}`, digest));
+    for (const claim of begun) claim.settle(done(limits.outcomeBytesPerOperator));
+    await expectCode(() => table.claim(ann, "app", "next", digest), "BUSY");
+    const other = table.claim({ operator: "cat@h", homeHub }, "app", "k", digest);
+    other.settle(done(limits.outcomeBytesPerOperator));
+    expect(await other.outcome).toMatchObject({ kind: "result" });
+    await clock.advance(limits.outcomeLifeMs);
+    expect(table.claim(ann, "app", "next", digest).first).toBe(true);
   });
 
   it("keeps room for other hubs, however many operators one hub invents and however large its results are", async () => {
