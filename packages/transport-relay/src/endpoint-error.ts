@@ -33,6 +33,15 @@ export function refusedBy(code: string): PeerError {
   return new PeerError({ code, message: `The other hub refused the connection: ${code}.` });
 }
 
+/** An initiation was made for another Noise key, or for another place, than ours. */
+export function notForUs(): RelayError {
+  return new RelayError({
+    code: "HANDSHAKE_FAILED",
+    message: "A handshake was not made for this hub's Noise key.",
+    hint: "Does the other hub have the current manifest?",
+  });
+}
+
 /** More handshakes than are answered. */
 export function tooManyHandshakes(): RelayError {
   return new RelayError({ code: "HANDSHAKE_TOO_MANY", message: "Too many handshakes at once.", retryable: true });

@@ -3,10 +3,10 @@
  *
  * A relay may drop what it has no room for. Every record but an ACK therefore has a sequence number, is kept until it is
  * acknowledged and sent again (sealed anew, under a new counter) after a drop. The receiver delivers in sequence, once.
- * Plaintext: `type u8 | sequence u64 | body`; ACK: `type u8 | next sequence u64 | credit u64`.
  */
 import { type Clock, type FedError, type Timer, toFedError } from "@fed/core";
 import { RelayError } from "./errors.js";
+import { decodePlaintext, encodePlaintext } from "./plaintext.js";
 import type { RecordCipher } from "./record.js";
 
 /** Types of records. */
@@ -98,15 +98,11 @@ export function createOrderedChannel(options: OrderedChannelOptions): OrderedCha
   let stopped = false;
 
   function transmit(record: Unacknowledged): void {
-    const plaintext = new Uint8Array(9 + record.body.length);
-    plaintext[0] = record.type;
-    new DataView(plaintext.buffer).setBigUint64(1, BigInt(record.sequence));
-    plaintext.set(record.body, 9);
-    seal(plaintext);
+    seal(record.type, record.sequence, record.body);
   }
 
-  function seal(plaintext: Uint8Array): void {
-    const sealed = cipher.seal(plaintext);
+  function seal(type: number, number: number, body: Uint8Array): void {
+    const sealed = cipher.seal(encodePlaintext(type, number, body));
     if (sealed === undefined) {
       options.failed(new RelayError({ code: "REKEY_REQUIRED", message: "The record counters are used up." }));
     } else options.transmit(sealed);
@@ -154,12 +150,9 @@ export function createOrderedChannel(options: OrderedChannelOptions): OrderedCha
     ackTimer = undefined;
     receivedSinceAck = 0;
     if (stopped) return;
-    const plaintext = new Uint8Array(17);
-    const view = new DataView(plaintext.buffer);
-    plaintext[0] = recordType.ack;
-    view.setBigUint64(1, BigInt(nextToDeliver));
-    view.setBigUint64(9, BigInt(consumedBytes + connectionWindowBytes));
-    seal(plaintext);
+    const credit = new Uint8Array(8);
+    new DataView(credit.buffer).setBigUint64(0, BigInt(consumedBytes + connectionWindowBytes));
+    seal(recordType.ack, nextToDeliver, credit);
   }
 
   function acknowledgeSoon(bytes: number): void {
@@ -169,10 +162,12 @@ export function createOrderedChannel(options: OrderedChannelOptions): OrderedCha
     else ackTimer ??= clock.setTimer(ackDelayMs, acknowledge);
   }
 
-  function onAck(next: bigint, credit: bigint): void {
-    if (next > BigInt(nextToSend) || credit > BigInt(Number.MAX_SAFE_INTEGER)) throw violation();
+  function onAck(next: number, body: Uint8Array): void {
+    if (body.length !== 8 || next > nextToSend) throw violation();
+    const credit = new DataView(body.buffer, body.byteOffset, 8).getBigUint64(0);
+    if (credit > BigInt(Number.MAX_SAFE_INTEGER)) throw violation();
     let moved = false;
-    while (unacknowledged.length > 0 && BigInt(unacknowledged[0]!.sequence) < next) {
+    while (unacknowledged.length > 0 && unacknowledged[0]!.sequence < next) {
       const { type, body } = unacknowledged.shift()!;
       if (isData(type)) backlogBytes -= body.length;
       moved = true;
@@ -190,19 +185,18 @@ export function createOrderedChannel(options: OrderedChannelOptions): OrderedCha
     options.progress();
   }
 
-  function onSequenced(sequence: bigint, type: number, body: Uint8Array): void {
-    if (sequence < BigInt(nextToDeliver)) {
+  function onSequenced(sequence: number, type: number, body: Uint8Array): void {
+    if (sequence < nextToDeliver) {
       acknowledgeSoon(0);
       return;
     }
-    if (sequence >= BigInt(nextToDeliver + maxHeldRecords)) throw violation();
-    const number = Number(sequence);
-    if (held.has(number)) return;
-    if (number !== nextToDeliver && heldBytes + body.length > connectionWindowBytes) throw violation();
+    if (sequence >= nextToDeliver + maxHeldRecords) throw violation();
+    if (held.has(sequence)) return;
+    if (sequence !== nextToDeliver && heldBytes + body.length > connectionWindowBytes) throw violation();
     if (isData(type)) arrivedDataBytes += body.length;
     // Credit binds: what the reader has not taken is kept, and a peer that sends on would fill the memory.
     if (arrivedDataBytes > consumedBytes + connectionWindowBytes) throw violation();
-    held.set(number, { type, body });
+    held.set(sequence, { type, body });
     heldBytes += body.length;
     acknowledgeSoon(body.length);
     for (let next = held.get(nextToDeliver); next !== undefined && !stopped; next = held.get(nextToDeliver)) {
@@ -230,12 +224,11 @@ export function createOrderedChannel(options: OrderedChannelOptions): OrderedCha
       const plaintext = cipher.open(record);
       if (plaintext === undefined) return;
       try {
-        if (plaintext.length < 9) throw violation();
-        const view = new DataView(plaintext.buffer, plaintext.byteOffset, plaintext.byteLength);
-        const number = view.getBigUint64(1);
-        if (plaintext[0] !== recordType.ack) onSequenced(number, plaintext[0]!, plaintext.subarray(9));
-        else if (plaintext.length === 17) onAck(number, view.getBigUint64(9));
-        else throw violation();
+        const decoded = decodePlaintext(plaintext);
+        if (decoded === undefined) throw violation();
+        const { type, number, body } = decoded;
+        if (type === recordType.ack) onAck(number, body);
+        else onSequenced(number, type, body);
       } catch (error) {
         options.failed(toFedError(error));
       }

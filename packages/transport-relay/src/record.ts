@@ -97,7 +97,9 @@ export function createRecordCipher(index: number, initial: NoiseKeys): RecordCip
     },
     install(keys, sendNow) {
       next = keys;
-      if (sendNow) sendKey = keys.sendKey;
+      if (!sendNow) return;
+      sendKey = keys.sendKey;
+      bytes = 0;
     },
   };
 }

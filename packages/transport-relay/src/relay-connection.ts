@@ -40,8 +40,8 @@ export interface RelayConnectionOptions {
   transmit(record: Uint8Array): void;
   /** The other side's first record proves that it has the keys too; or it refuses with an error. */
   confirmed(refusal: FedError | undefined): void;
-  /** The connection needs no more records. */
-  finished(): void;
+  /** The connection needs no more records; `error` is undefined for a clean end. */
+  finished(error: FedError | undefined): void;
 }
 
 let lastId = 0;
@@ -103,6 +103,11 @@ export class RelayConnection implements Connection {
   /** The X25519 key that the other side proved. */
   get peerNoiseKey(): Uint8Array {
     return this.#options.peerNoiseKey;
+  }
+
+  /** Whether the other side's first record is still awaited. */
+  get opening(): boolean {
+    return this.#state === "opening";
   }
 
   /** Whether it is over. */
@@ -211,7 +216,7 @@ export class RelayConnection implements Connection {
   lost(error: FedError | undefined): void {
     if (this.#state === "closed") return;
     const opening = this.#state === "opening";
-    this.#stop();
+    this.#stop(error);
     this.#pending.length = 0;
     this.#end(error);
     if (opening) this.#options.confirmed(error ?? closed());
@@ -283,7 +288,11 @@ export class RelayConnection implements Connection {
     } finally {
       this.#delivering = false;
     }
-    if (this.#closedByPeer !== undefined && this.#pending.length === 0) this.#end(this.#closedByPeer.error);
+    if (this.#closedByPeer !== undefined && this.#pending.length === 0) {
+      const { error } = this.#closedByPeer;
+      // A message without its end was cut, whatever the other side calls it.
+      this.#end(this.#partBytes > 0 ? (error ?? violation()) : error);
+    }
     this.#tellEnd();
   }
 
@@ -308,15 +317,15 @@ export class RelayConnection implements Connection {
       return;
     }
     this.#closedByPeer = { error };
-    this.#stop();
+    this.#stop(error);
     this.#deliver();
   }
 
-  #stop(): void {
+  #stop(error: FedError | undefined): void {
     this.#state = "closed";
     this.#channel.stop();
     this.#rejectDrainers();
-    this.#options.finished();
+    this.#options.finished(error);
   }
 
   #end(error: FedError | undefined): void {

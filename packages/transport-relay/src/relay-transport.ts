@@ -9,12 +9,11 @@ import {
   encodeBase64Url,
   encodeUtf8,
   equalBytes,
-  type FedError,
   type HubId,
-  isFedError,
   type Listener,
   type ListenHandler,
   type PeerAuthenticator,
+  PeerError,
   type PeerIdentity,
   randomBytes,
   systemClock,
@@ -29,12 +28,14 @@ import { RelayError } from "./errors.js";
 import { routeIdBytes } from "./frame.js";
 import { formatGuestAddress } from "./guest-address.js";
 import { bootIdBytes, type InitiatorHello } from "./handshake-payload.js";
+import type { Responder } from "./handshake-responder.js";
 import { defaultRekeyLimits, type RekeyLimits } from "./key-renewal.js";
 import type { NoiseKeyPair } from "./noise.js";
 import type { RelayConnection } from "./relay-connection.js";
-import { createRelayEndpoint, type RelayEndpoint, type Responder } from "./relay-endpoint.js";
+import { createRelayEndpoint, type RelayEndpoint } from "./relay-endpoint.js";
 import { type RelayKeys, routeOf, routesOf } from "./relay-keys.js";
 import { createRelayLink, type RelayLink, type RelayState, relayOrigin } from "./relay-link.js";
+import { raceRelays } from "./relay-race.js";
 import { connectWebSocket, type WebSocketConnect } from "./web-socket.js";
 
 const firstLinkWaitMs = 5_000;
@@ -82,6 +83,8 @@ interface Home {
   readonly link: RelayLink;
   readonly endpoint: RelayEndpoint;
   readonly present: Set<string>;
+  /** When a handshake or a connection over this relay last failed; monotonic. */
+  troubledAtMs: number;
   /** Guests were told this route; it is kept until then. */
   pinned?: { readonly route: Uint8Array; readonly untilMs: number };
 }
@@ -188,9 +191,13 @@ export function createRelayTransport(options: RelayTransportOptions): RelayTrans
       bootId,
       clock,
       rekey,
+      ended(error) {
+        // What the other hub told us is not the relay's fault.
+        if (error !== undefined && !(error instanceof PeerError)) home.troubledAtMs = clock.monotonicMs();
+      },
       responder: () => (listening === undefined ? undefined : responder),
     });
-    const home: Home = { link, endpoint, present };
+    const home: Home = { link, endpoint, present, troubledAtMs: -1 };
     return home;
   }
 
@@ -269,12 +276,7 @@ export function createRelayTransport(options: RelayTransportOptions): RelayTrans
       });
     }
     await firstLink(signal);
-    let failure: FedError = new CoreError({
-      code: "UNREACHABLE",
-      message: "The hub is not connected to any of our relays.",
-      retryable: true,
-    });
-    for (const { home, route } of waysTo(hubId)) {
+    const attempts = waysTo(hubId).map(({ home, route }) => async (raceSignal: AbortSignal) => {
       lastTimestamp = Math.max(lastTimestamp + 1, Math.floor(clock.nowMs() * 1000));
       try {
         const connection = await home.endpoint.dial({
@@ -283,23 +285,25 @@ export function createRelayTransport(options: RelayTransportOptions): RelayTrans
           hello: { role: "member", timestamp: lastTimestamp, chain: ownChain() },
           authenticate: (chain) => authenticate(responderKey, chain),
           expect,
-          ...(signal && { signal }),
+          signal: raceSignal,
         });
         home.link.proven();
         return connection;
       } catch (error) {
-        if (!isFedError(error) || !error.retryable) throw error;
-        if (error.code !== "UNREACHABLE") failure = error;
+        if (error instanceof RelayError) home.troubledAtMs = clock.monotonicMs();
+        throw error;
       }
-    }
-    throw failure;
+    });
+    return raceRelays(attempts, { clock, signal });
   }
 
-  /** Every (relay, route) under which the hub may be, the likeliest first. */
+  /** Every (relay, route) under which the hub may be: first where it is said to be, there first what was last in trouble longest ago. */
   function waysTo(hubId: HubId): { home: Home; route: Uint8Array }[] {
-    const ways = homes
+    const up = homes
       .filter(({ link }) => link.state.status === "up")
-      .flatMap((home) => routesOf(relayKeys.routeKey, hubId, clock.nowMs()).map((route) => ({ home, route })));
+      .sort((one, other) => one.troubledAtMs - other.troubledAtMs);
+    const routes = routesOf(relayKeys.routeKey, hubId, clock.nowMs());
+    const ways = routes.flatMap((route) => up.map((home) => ({ home, route })));
     const isPresent = ({ home, route }: { home: Home; route: Uint8Array }) => home.present.has(encodeBase64Url(route));
     return [...ways.filter(isPresent), ...ways.filter((way) => !isPresent(way))];
   }

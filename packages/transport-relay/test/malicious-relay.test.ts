@@ -138,18 +138,19 @@ test("old records and whole handshakes replayed later do nothing", async () => {
   expect(scene.accepted.length).toBe(1);
   expect(scene.refused).toEqual([]);
 
-  // The same handshake under a fresh index is recognised as old by its timestamp.
+  // Its connection is over: now it is recognised as old by its timestamp, and under another index by its MAC.
   near.close();
-  await back.closed;
-  const again = initiations[0]!.slice();
-  new DataView(again.buffer).setUint32(1, 12345);
+  await Promise.all([back.closed, reader.closed]);
+  const renamed = initiations[0]!.slice();
+  new DataView(renamed.buffer).setUint32(1, 12345);
   scene.relay.tamper = undefined;
   const socket = [...scene.relay.sockets].at(-1)!;
   const judged = vi.spyOn(scene.hubs[1]!.authenticator, "authenticate");
-  const source = decodeFrame(encodeFrame({ type: "recv", route: routeOfInitiator(scene), payload: again }));
-  socket.send(encodeFrame(source));
-  await until(() => scene.refused.length > 0);
-  expect(scene.refused).toEqual(["HANDSHAKE_REPLAYED"]);
+  for (const payload of [initiations[0]!, renamed]) {
+    socket.send(encodeFrame({ type: "recv", route: routeOfInitiator(scene), payload }));
+  }
+  await until(() => scene.refused.length > 1);
+  expect(scene.refused).toEqual(["HANDSHAKE_REPLAYED", "HANDSHAKE_FAILED"]);
   expect(scene.accepted.length).toBe(1);
   // Whoever keeps the newest leaf of a peer must not be told of an old one.
   expect(judged).not.toHaveBeenCalled();

@@ -2,6 +2,7 @@ import { createTestClock } from "@fed/core/testing";
 import { expect, test } from "vitest";
 import { generateNoiseKeyPair, type NoiseKeys, noiseIk } from "../src/noise.js";
 import { connectionWindowBytes, createOrderedChannel, recordType } from "../src/ordered-channel.js";
+import { encodePlaintext } from "../src/plaintext.js";
 import { createRecordCipher, maxRecordBytes, type RecordCipher } from "../src/record.js";
 import { RelayConnection } from "../src/relay-connection.js";
 
@@ -18,14 +19,8 @@ function keys(): [NoiseKeys, NoiseKeys] {
 
 /** Records as a peer makes them that keeps to no rule. */
 function createRogue(cipher: RecordCipher): (type: number, body: Uint8Array) => Uint8Array {
-  let sequence = 0n;
-  return (type, body) => {
-    const plaintext = new Uint8Array(9 + body.length);
-    plaintext[0] = type;
-    new DataView(plaintext.buffer).setBigUint64(1, sequence++);
-    plaintext.set(body, 9);
-    return cipher.seal(plaintext)!;
-  };
+  let sequence = 0;
+  return (type, body) => cipher.seal(encodePlaintext(type, sequence++, body))!;
 }
 
 test("data beyond the credit that was given ends the channel", () => {
