@@ -1,5 +1,5 @@
 /**
- * Writes admission.json, frame.json and record.json, valid and invalid cases of docs/spec/relay.md. Run in this folder:
+ * Writes admission.json, frame.json, initiation.json, record.json and plaintext.json, valid and invalid cases of docs/spec/relay.md. Run in this folder:
  * `node generate.ts`; the output is always the same. Uses node:crypto and shares no code with the packages.
  */
 import { createCipheriv, createHash, createHmac, createPrivateKey, createPublicKey, hkdfSync, sign } from "node:crypto";
@@ -146,6 +146,61 @@ write("frame.json", [
   { hex: "1800", code: malformed },
   { hex: "10", code: malformed },
   { hex: "", code: malformed },
+]);
+
+// §5 the MAC before message 1
+const responderKey = Buffer.alloc(32, 2);
+const routes16 = { initiator: Buffer.alloc(16, 3), responder: Buffer.alloc(16, 5) };
+const message1 = Buffer.alloc(100, 8);
+const macOf = (change: { label?: string; index?: number; initiator?: Buffer; message?: Buffer } = {}) => {
+  const { label = "fed-relay-mac/1", index = 7, initiator = routes16.initiator, message = message1 } = change;
+  const key = createHash("sha256").update(label).update(responderKey).digest();
+  const indexBytes = Buffer.alloc(4);
+  indexBytes.writeUInt32BE(index);
+  const mac = createHmac("sha256", key).update(initiator).update(routes16.responder).update(indexBytes).update(message);
+  return mac.digest().subarray(0, 16);
+};
+const initiation = (mac: Uint8Array, message = message1) => Buffer.concat([mac, message]).toString("hex");
+write("initiation.json", {
+  responderKey: responderKey.toString("hex"),
+  initiatorRoute: routes16.initiator.toString("hex"),
+  responderRoute: routes16.responder.toString("hex"),
+  index: 7,
+  bodies: [
+    { name: "good", hex: initiation(macOf()), message1: message1.toString("hex") },
+    { name: "no message", hex: initiation(macOf({ message: Buffer.alloc(0) }), Buffer.alloc(0)), message1: "" },
+    { name: "another label", hex: initiation(macOf({ label: "fed-relay-mac/2" })) },
+    { name: "another index", hex: initiation(macOf({ index: 8 })) },
+    { name: "another source", hex: initiation(macOf({ initiator: routes16.responder })) },
+    { name: "another message", hex: initiation(macOf(), Buffer.alloc(100, 9)) },
+    { name: "one byte less", hex: initiation(macOf()).slice(0, -2) },
+    { name: "shorter than a MAC", hex: "00".repeat(15) },
+  ],
+});
+
+// §7 plaintexts
+const plaintext = (type: number, padding: number, number: number, body: string, zeros = padding) => {
+  const head = Buffer.alloc(9);
+  head[0] = type;
+  head.writeUInt16BE(padding, 1);
+  head.writeUIntBE(number, 3, 6);
+  return Buffer.concat([head, Buffer.from(body, "hex"), Buffer.alloc(zeros)]).toString("hex");
+};
+const means = (type: number, number: number, body: string) => ({ type, number, body });
+write("plaintext.json", [
+  { name: "CONFIRM", hex: plaintext(0, 55, 0, ""), ...means(0, 0, "") },
+  { name: "ACK", hex: plaintext(4, 47, 2 ** 40, "0000000000080000"), ...means(4, 2 ** 40, "0000000000080000") },
+  { name: "64 bytes", hex: plaintext(3, 0, 1, "07".repeat(55)), ...means(3, 1, "07".repeat(55)) },
+  { name: "65 bytes", hex: plaintext(3, 63, 1, "07".repeat(56)), ...means(3, 1, "07".repeat(56)) },
+  { name: "1024 bytes", hex: plaintext(3, 0, 1, "07".repeat(1_015)), ...means(3, 1, "07".repeat(1_015)) },
+  { name: "1025 bytes", hex: plaintext(3, 0, 1, "07".repeat(1_016)), ...means(3, 1, "07".repeat(1_016)) },
+  { name: "the last sequence", hex: plaintext(3, 54, 2 ** 48 - 1, "01"), ...means(3, 2 ** 48 - 1, "01") },
+  { name: "not padded", hex: plaintext(3, 0, 1, "07") },
+  { name: "padded too far", hex: plaintext(3, 118, 1, "07") },
+  { name: "padded where nothing is", hex: plaintext(3, 1, 1, "07".repeat(1_016)) },
+  { name: "more padding than there is", hex: plaintext(3, 56, 1, "", 55) },
+  { name: "half a header", hex: "03000000" },
+  { name: "empty", hex: "" },
 ]);
 
 // §6 records

@@ -5,6 +5,8 @@ import { expectCode } from "@fed/core/testing";
 import { expect, test } from "vitest";
 import { challengeInput, seedSigner, signCapabilityToken, verifyCapabilityToken } from "../src/capability-token.js";
 import { decodeFrame, encodeFrame } from "../src/frame.js";
+import { createHandshakeMac } from "../src/handshake-mac.js";
+import { decodePlaintext, encodePlaintext } from "../src/plaintext.js";
 import { createRecordCipher } from "../src/record.js";
 import { deriveRelayKeys, formatAdmissionKey, parseAdmissionKey, routeOf } from "../src/relay-keys.js";
 
@@ -92,4 +94,39 @@ test("records, one after the other", () => {
     expect(opened && decodeUtf8(opened), name).toBe(plaintext);
   }
   console.info(`record.json: ${vector.inOrder.length} records`);
+});
+
+test("initiations, the MAC of each", () => {
+  const vector = read<{
+    responderKey: string;
+    initiatorRoute: string;
+    responderRoute: string;
+    index: number;
+    bodies: readonly { name: string; hex: string; message1?: string }[];
+  }>("initiation.json");
+  const mac = createHandshakeMac(decodeHex(vector.responderKey));
+  const place = {
+    initiatorRoute: decodeHex(vector.initiatorRoute),
+    responderRoute: decodeHex(vector.responderRoute),
+    index: vector.index,
+  };
+  for (const { name, hex, message1 } of vector.bodies) {
+    const opened = mac.open(place, decodeHex(hex));
+    expect(opened && encodeHex(opened), name).toBe(message1);
+    if (message1 !== undefined) expect(encodeHex(mac.prepend(place, decodeHex(message1)))).toBe(hex);
+  }
+  console.info(`initiation.json: ${vector.bodies.length} initiations`);
+});
+
+test("what records carry", () => {
+  const plaintexts =
+    read<readonly { name: string; hex: string; type?: number; number?: number; body?: string }[]>("plaintext.json");
+  for (const { name, hex, type, number, body } of plaintexts) {
+    const decoded = decodePlaintext(decodeHex(hex));
+    expect(decoded && { ...decoded, body: encodeHex(decoded.body) }, name).toEqual(
+      body === undefined ? undefined : { type, number, body },
+    );
+    if (body !== undefined) expect(encodeHex(encodePlaintext(type!, number!, decodeHex(body))), name).toBe(hex);
+  }
+  console.info(`plaintext.json: ${plaintexts.length} plaintexts`);
 });
