@@ -1,6 +1,6 @@
 /** What the two tokens of an envelope say (docs/spec/envelope.md), and the rules each holds to by itself. */
 import { encodeBase64Url, encodeUtf8, type HubId, isRoleName } from "@fed/core";
-import { z } from "zod";
+import * as z from "zod";
 import { isHubId } from "./cluster-name.js";
 import { TrustError, type TrustErrorCode } from "./errors.js";
 import { type ParsedJws, parseCompact } from "./jws.js";

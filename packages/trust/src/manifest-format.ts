@@ -9,7 +9,7 @@ import {
   type Json,
   parseJson,
 } from "@fed/core";
-import { z } from "zod";
+import * as z from "zod";
 import { isHubId } from "./cluster-name.js";
 import { TrustError } from "./errors.js";
 import { assertPublicKey, keyId } from "./keys.js";

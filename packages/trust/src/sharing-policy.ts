@@ -3,7 +3,7 @@
  * the app. Default deny; a deny rule wins; the order of rules never matters; what a request does not say counts against it.
  */
 import { type HubId, isAppName, isRoleName } from "@fed/core";
-import { z } from "zod";
+import * as z from "zod";
 import { isHubId } from "./cluster-name.js";
 import { TrustError } from "./errors.js";
 import { parsePrincipal } from "./principal.js";

@@ -4,6 +4,7 @@ import { type AppContext, type AppRequest, detailsOf, type LocalApp, type LocalA
 import { HubError } from "../errors.js";
 import { isObject, rpcCodes } from "../mcp/json-rpc.js";
 import { modernRevision } from "../mcp/meta.js";
+import { discoverResult } from "../mcp/modern-result.js";
 import { encodeParamHeaders, paramHeadersOf } from "../mcp/param-headers.js";
 import type { Seal } from "../seal.js";
 import { App } from "./app.js";
@@ -14,7 +15,6 @@ import { concealment } from "./app-secrets.js";
 import { createGroupLedger } from "./group-ledger.js";
 import { createInputStates } from "./input-state.js";
 import { KnownApps } from "./known-apps.js";
-import { discoverResult } from "./legacy-app.js";
 import { moderated } from "./moderation.js";
 import { openApp } from "./open-app.js";
 import { listTools, type ToolDefinition } from "./tool-list.js";

@@ -8,7 +8,8 @@ import { HubError } from "../errors.js";
 import { canAnswer } from "../mcp/input-capability.js";
 import { isObject, type RequestId, rpcCodes } from "../mcp/json-rpc.js";
 import { isLogLevel, reaches } from "../mcp/log-level.js";
-import { agentFacts, legacyParams, modernRevision } from "../mcp/meta.js";
+import { agentFacts, legacyParams } from "../mcp/meta.js";
+import { complete } from "../mcp/modern-result.js";
 import { isGivenUp, refusalIn } from "../mcp/refusal.js";
 import type { AppConnection, AppDescription, AppRequestOptions } from "./app-connection.js";
 import { areSeveral, soleOwner } from "./attribution.js";
@@ -16,9 +17,6 @@ import { HeldCall } from "./held-call.js";
 import { LegacySubscriptions } from "./legacy-subscriptions.js";
 import type { RpcHandlers, RpcPeer } from "./rpc-peer.js";
 import { TaskOwners } from "./task-owners.js";
-
-/** Methods whose result says in the later revision how long it may be kept. */
-const cacheable = /^(tools|prompts|resources|resources\/templates)\/list$|^resources\/read$/;
 
 /** Calls that may wait for an agent's answers. */
 const maxHeld = 256;
@@ -157,21 +155,4 @@ export class LegacyApp implements AppConnection, RpcHandlers {
     this.#logLevel = wanted;
     await this.#peer.request("logging/setLevel", { level: wanted }).catch(() => {});
   }
-}
-
-/** What a client of revision 2026-07-28 expects to find in a result. */
-function complete(method: string, result: Record<string, unknown>): Record<string, unknown> {
-  const marked = { resultType: "complete", ...result };
-  return cacheable.test(method) ? { ttlMs: 0, cacheScope: "private", ...marked } : marked;
-}
-
-/** The answer to `server/discover` that {@link LegacyApp.description} stands for. */
-export function discoverResult(description: AppDescription): Record<string, unknown> {
-  return {
-    resultType: "complete",
-    ttlMs: 0,
-    cacheScope: "private",
-    ...description,
-    supportedVersions: [modernRevision],
-  };
 }

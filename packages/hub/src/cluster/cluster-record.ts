@@ -101,7 +101,7 @@ export async function saveRecord(
   { chain, leaf, clusterKey }: ClusterRecord,
   { directory, store }: RecordPlace,
 ): Promise<void> {
-  directory.writeSecret("cluster", clusterKey);
+  await directory.writeSecret("cluster", clusterKey);
   await saveLeaf(leaf, store);
   await saveChain(chain, store);
 }

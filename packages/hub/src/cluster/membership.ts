@@ -131,8 +131,8 @@ export class Membership {
         relays: options.relays ?? [],
         nowMs: clock.nowMs(),
       });
-      directory.writeSecret("authority", authorityKey);
-      directory.writeSecret("ca", caKey);
+      await directory.writeSecret("authority", authorityKey);
+      await directory.writeSecret("ca", caKey);
       await this.#adopt(chain, leaf, clusterKey);
     });
   }

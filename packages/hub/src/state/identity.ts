@@ -59,9 +59,9 @@ export async function createIdentity(directory: SecretKeeper, store: Store, name
       hint: "Use it, or name another directory with --dir.",
     });
   }
-  directory.writeSecret("leaf", generateKeyPair().secretKey);
-  directory.writeSecret("noise", generateNoiseKeyPair().secretKey);
-  directory.writeSecret("audit", randomBytes(32));
+  await directory.writeSecret("leaf", generateKeyPair().secretKey);
+  await directory.writeSecret("noise", generateNoiseKeyPair().secretKey);
+  await directory.writeSecret("audit", randomBytes(32));
   await store.set(identityKey, canonicalJson({ hubId: encodeBase32(randomBytes(16)), name }));
   return loadIdentity(directory, store);
 }

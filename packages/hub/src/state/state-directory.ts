@@ -24,8 +24,8 @@ export interface SecretKeeper {
   readonly path: string;
   /** The secret's bytes, or undefined when there is none. */
   readSecret(name: SecretName): Uint8Array | undefined;
-  /** Written whole or not at all. */
-  writeSecret(name: SecretName, bytes: Uint8Array): void;
+  /** Written whole or not at all; durable once resolved. */
+  writeSecret(name: SecretName, bytes: Uint8Array): Promise<void>;
 }
 
 /** A directory this process may use; its secrets have mode 0600. */
@@ -68,7 +68,7 @@ export function openStateDirectory(path: string, options: { readonly create?: bo
         throw stateError(cause, path);
       }
     },
-    writeSecret(name, bytes) {
+    async writeSecret(name, bytes) {
       const file = join(path, "keys", name);
       try {
         writeDurably(`${file}.new`, bytes);

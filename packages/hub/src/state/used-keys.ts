@@ -1,7 +1,18 @@
 /** Idempotency keys that calls of this hub's apps were made under, in the store: a hub that starts again runs none of them twice. */
-import { createHash } from "node:crypto";
-import { type Clock, canonicalJson, decodeHex, encodeHex, parseJson, type Store } from "@fed/core";
+import {
+  type Clock,
+  canonicalJson,
+  decodeHex,
+  encodeBase64Url,
+  encodeHex,
+  encodeUtf8,
+  parseJson,
+  type Store,
+  systemClock,
+} from "@fed/core";
 import { type KeyJournal, limits, type UsedKey } from "@fed/router";
+import { sha256 } from "@fed/trust";
+import { pause } from "../pause.js";
 
 const folder = "used-key";
 /** No call runs longer, and no key is remembered longer after it. */
@@ -21,7 +32,7 @@ export async function openUsedKeys(store: Store, clock: Clock): Promise<KeyJourn
     clearing = true;
     try {
       for (const id of free) {
-        await new Promise((resolve) => setImmediate(resolve));
+        await pause(systemClock, 0);
         if (!free.delete(id)) continue;
         await store.delete([folder, id]);
       }
@@ -64,5 +75,5 @@ interface Stored extends Omit<UsedKey, "digest"> {
 }
 
 function idOf({ operator, name }: KeyName): string {
-  return createHash("sha256").update(`${operator}\n${name}`).digest("base64url");
+  return encodeBase64Url(sha256(encodeUtf8(`${operator}\n${name}`)));
 }
