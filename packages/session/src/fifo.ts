@@ -36,6 +36,8 @@ export class Fifo<T> {
     if (!link) return undefined;
     this.#head = link.next;
     if (!link.next) this.#tail = undefined;
+    // A link that the collector has aged must not keep those after it.
+    link.next = undefined;
     this.size--;
     return link.value;
   }

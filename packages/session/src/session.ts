@@ -287,7 +287,6 @@ export class LiveSession implements Session, StreamHost, PathHost {
     } catch (cause) {
       stream.fail(toFedError(cause, "The receiver failed to take the stream."), true);
     }
-    this.#streams.handedOut(stream);
   }
 
   #takeData(id: number, flags: number, body: Uint8Array): void {

@@ -12,19 +12,19 @@ export class StreamTable {
   incoming = 0;
   /** Highest id the peer has used. */
   lastPeerId = 0;
+  /** Streams of the peer that the application has neither read nor written. */
+  untouched = 0;
   readonly #parity: number;
-  readonly #streams = new Map<number, SessionStream>();
-  /** Those of the peer that the application has neither read nor written. */
-  readonly #untouched = new Set<SessionStream>();
+  /**
+   * By id. Not a Map: one whose entries come and go copies itself over and over, and each copy refers to the next, so that
+   * once the collector has aged one of them, streams that are long over look alive to it.
+   */
+  readonly #streams: Record<number, SessionStream> = Object.create(null);
   #nextId: number;
 
   constructor(role: "initiator" | "responder") {
     this.#parity = role === "initiator" ? 1 : 0;
     this.#nextId = role === "initiator" ? 1 : 2;
-  }
-
-  get untouched(): number {
-    return this.#untouched.size;
   }
 
   /** Whether this side has used up its ids. */
@@ -34,7 +34,7 @@ export class StreamTable {
 
   /** All of them, as they are now. */
   all(): SessionStream[] {
-    return [...this.#streams.values()];
+    return Object.values(this.#streams);
   }
 
   /** The id of the next stream of this side. */
@@ -51,34 +51,34 @@ export class StreamTable {
   }
 
   add(stream: SessionStream): void {
-    this.#streams.set(stream.id, stream);
-    if (stream.incoming) this.incoming++;
-    else this.outgoing++;
+    this.#streams[stream.id] = stream;
+    if (stream.incoming) {
+      this.incoming++;
+      this.untouched++;
+    } else this.outgoing++;
   }
 
   /** The stream, or undefined when it is over. @throws {SessionError} PROTOCOL_ERROR when it never was. */
   find(id: number): SessionStream | undefined {
-    const stream = this.#streams.get(id);
+    const stream = this.#streams[id];
     if (!stream && (this.#isMine(id) ? id >= this.#nextId : id > this.lastPeerId)) {
       throw protocolError("A frame names a stream that was never opened.");
     }
     return stream;
   }
 
-  /** The application has been handed a stream of the peer. */
-  handedOut(stream: SessionStream): void {
-    if (stream.untouched && this.#streams.has(stream.id)) this.#untouched.add(stream);
-  }
-
+  /** The application uses the stream for the first time. */
   touched(stream: SessionStream): void {
-    this.#untouched.delete(stream);
+    if (stream.incoming && this.#streams[stream.id] === stream) this.untouched--;
   }
 
   remove(stream: SessionStream): void {
-    if (!this.#streams.delete(stream.id)) return;
-    this.#untouched.delete(stream);
-    if (stream.incoming) this.incoming--;
-    else this.outgoing--;
+    if (this.#streams[stream.id] !== stream) return;
+    delete this.#streams[stream.id];
+    if (stream.incoming) {
+      this.incoming--;
+      if (stream.untouched) this.untouched--;
+    } else this.outgoing--;
   }
 
   #isMine(id: number): boolean {
