@@ -95,6 +95,6 @@ export interface Session extends AsyncDisposable {
 
 /** What a session tells its owner. */
 export interface SessionHandler {
-  /** The peer opened a stream. A throw resets it. */
-  stream(stream: Stream): void;
+  /** The peer opened a stream. A throw resets it, and so does a promise that rejects. */
+  stream(stream: Stream): void | Promise<void>;
 }

@@ -39,8 +39,8 @@ export interface PeerPathsOptions {
   readonly clock: Clock;
   /** 0 ≤ x < 1. */
   readonly random: () => number;
-  /** A peer opened a stream. A throw resets it. */
-  onStream(session: PeerSession, stream: Stream): void;
+  /** A peer opened a stream. A throw resets it, and so does a promise that rejects. */
+  onStream(session: PeerSession, stream: Stream): void | Promise<void>;
   readonly onGuest: ((connection: Connection) => void) | undefined;
   readonly onRefused: ((remoteAddress: string, error: FedError) => void) | undefined;
 }
@@ -248,7 +248,7 @@ export class PeerPaths {
     const { openSession, onStream, selfId, clock } = this.#options;
     const early: Stream[] = [];
     // Streams that arrive before the session is known here wait for it; the session bounds how many there can be.
-    let deliver = (stream: Stream): void => {
+    let deliver = (stream: Stream): void | Promise<void> => {
       early.push(stream);
     };
     const session = await openSession(connection, { stream: (stream) => deliver(stream) });
@@ -269,10 +269,11 @@ export class PeerPaths {
       this.#links.install(known, link);
     }
     for (const stream of early) {
+      const refuse = (cause: unknown) => stream.reset(toFedError(cause));
       try {
-        deliver(stream);
+        deliver(stream)?.catch(refuse);
       } catch (cause) {
-        stream.reset(toFedError(cause));
+        refuse(cause);
       }
     }
   }

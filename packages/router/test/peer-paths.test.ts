@@ -1,4 +1,12 @@
-import { type Candidate, type Connection, randomBytes, type Session, type Stream, type Transport } from "@fed/core";
+import {
+  type Candidate,
+  type Connection,
+  FedError,
+  randomBytes,
+  type Session,
+  type Stream,
+  type Transport,
+} from "@fed/core";
 import { expectCode } from "@fed/core/testing";
 import { createSession, createSessions } from "@fed/session";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -477,6 +485,10 @@ describe("streams of other kinds", () => {
           seen.push([session.peer.name, header.version]);
           void stream.send(new Uint8Array([7]), { end: true });
         },
+        async broken() {
+          await Promise.resolve();
+          throw new FedError({ code: "BOOK_CLOSED", message: "It cannot be read." });
+        },
       },
     });
     await start(a, b);
@@ -486,6 +498,7 @@ describe("streams of other kinds", () => {
     const stream = open('{"k":"sync","version":3}');
     expect(await stream.receive()).toEqual(new Uint8Array([7]));
     expect(seen).toEqual([["alpha", 3]]);
+    await expectCode(open('{"k":"broken"}').receive(), "BOOK_CLOSED");
     await expectCode(open('{"k":"toString"}').receive(), "UNKNOWN_STREAM_KIND");
     await expectCode(open('{"k":"sync","k":"call"}').receive(), "REQUEST_MALFORMED");
   });

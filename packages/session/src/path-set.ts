@@ -104,8 +104,9 @@ export class PathSet {
   end(reason: Uint8Array | undefined, error: FedError | undefined): void {
     this.#timer?.cancel();
     this.#following?.cancel();
-    for (const path of this.#all) path.end(reason, error);
+    const all = this.#all;
     this.#all = this.#used = [];
+    for (const path of all) path.end(reason, error);
   }
 
   #unfollow(): void {

@@ -119,6 +119,8 @@ export class LivePath implements SessionPath {
     this.#used = true;
     const { resend } = this.#host;
     if (resend.sequence > 0) this.#sendFrom(resend.at(resend.oldest)?.first ?? resend.sequence);
+    // What was said before on another path may have been lost with it, and nothing new may come to be acknowledged.
+    if (this.#host.received > 0) this.acknowledge();
   }
 
   /** It is used no more. */
@@ -196,6 +198,8 @@ export class LivePath implements SessionPath {
     if (sequence > this.#host.received) throw protocolError("The peer has left out frames.");
     if (sequence <= this.#arriving) this.#host.charge();
     this.#arriving = sequence;
+    // The peer sends again what it does not know to have arrived.
+    this.acknowledge();
     this.#heard();
   }
 

@@ -282,10 +282,11 @@ export class LiveSession implements Session, StreamHost, PathHost {
     }
     const header = body.buffer.byteLength > 2 * body.length + HEADER_SLACK_BYTES ? body.slice() : body;
     const stream = this.#add(id, header, rank, true);
+    const refuse = (cause: unknown) => stream.fail(toFedError(cause, "The receiver failed to take the stream."), true);
     try {
-      handler.stream(stream);
+      handler.stream(stream)?.catch(refuse);
     } catch (cause) {
-      stream.fail(toFedError(cause, "The receiver failed to take the stream."), true);
+      refuse(cause);
     }
   }
 

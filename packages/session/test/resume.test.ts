@@ -227,6 +227,47 @@ describe("several connections at once", () => {
     expect(await second!.ping({ bytes: 16_374 })).toBe(0);
   });
 
+  it("one that loses acknowledgements does not stop the peer for good: they are told again on the other", async () => {
+    const clock = createTestClock();
+    const limits = { maxResendMessages: 4 };
+    const near = createSessions({ epoch: epochOf(1), clock, limits });
+    const far = createSessions({ epoch: epochOf(2), clock, limits });
+    const met = Promise.withResolvers<Stream>();
+    const networks = [createMemoryNetwork({ clock }), createMemoryNetwork({ clock })] as const;
+    const sessions: [Session, Session][] = [];
+    for (const network of networks) {
+      const accepted = Promise.withResolvers<Connection>();
+      await network.transport({ identity: bob }).listen({ connection: accepted.resolve });
+      const opening = [
+        near.open(await network.transport({ identity: alice }).dial(bob.hubId), noStreams),
+        far.open(await accepted.promise, { stream: met.resolve }),
+      ] as const;
+      sessions.push(await Promise.all(opening));
+    }
+    const [here, there] = sessions[0]!;
+    const toBob = here.open(new Uint8Array(1));
+    const toAlice = await met.promise;
+    await clock.advance(300);
+    for (let i = 0; i < 4; i++) {
+      void toAlice.send(patternBytes(3_000, i));
+      await clock.advance(0);
+    }
+    networks[0].cut(alice.hubId, bob.hubId);
+    // Told into the void.
+    await clock.advance(300);
+    const rest = toAlice.send(patternBytes(3_000, 4), { end: true });
+    there.use(there.paths[1]!);
+    await clock.advance(300);
+    for (let i = 0; i < 5; i++) {
+      const message = toBob.receive();
+      await clock.advance(300);
+      expect(await message).toEqual(patternBytes(3_000, i));
+    }
+    await rest;
+    expect(here.paths.length).toBe(2);
+    here.close();
+  });
+
   it("end together with the session", async () => {
     const pair = await hubs();
     const [near, far] = await pair.connect();

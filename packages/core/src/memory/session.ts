@@ -239,10 +239,11 @@ class MemorySession implements Session, StreamLink {
     }
     const stream = new MemoryStream(this, id, header);
     this.#streams.set(id, stream);
+    const refuse = (cause: unknown) => stream.reset(toFedError(cause, "The handler of a stream failed."));
     try {
-      this.#handler.stream(stream);
+      this.#handler.stream(stream)?.catch(refuse);
     } catch (cause) {
-      stream.reset(toFedError(cause, "The handler of a stream failed."));
+      refuse(cause);
     }
   }
 

@@ -25,7 +25,7 @@ export interface SessionBench extends SessionFixture {
   /** Both ends of a new stream: the opener's, the other's. Opened by the initiator unless told otherwise. */
   openPair(opener?: "initiator" | "responder"): Promise<readonly [Stream, Stream]>;
   /** From now on `serve` gets the streams that the initiator opens. */
-  serve(serve: (stream: Stream) => void): void;
+  serve(serve: SessionHandler["stream"]): void;
 }
 
 /** Runs `test` with a fresh fixture and closes everything afterwards, whatever happens. */
@@ -56,17 +56,16 @@ export async function withSessions(
 
 interface Acceptor extends SessionHandler {
   next(): Promise<Stream>;
-  serve(serve: (stream: Stream) => void): void;
+  serve(serve: SessionHandler["stream"]): void;
 }
 
 function createAcceptor(): Acceptor {
   const waiting: ((stream: Stream) => void)[] = [];
-  let serve: (stream: Stream) => void = () => {};
+  let serve: SessionHandler["stream"] = () => {};
   return {
     stream(stream) {
       const next = waiting.shift();
-      if (next) next(stream);
-      else serve(stream);
+      return next ? next(stream) : serve(stream);
     },
     next: () => new Promise((resolve) => waiting.push(resolve)),
     serve(given) {

@@ -245,6 +245,13 @@ function describeOpening(test: SessionTest): void {
     });
     const other = await bench.initiator.open(new Uint8Array(0)).closed;
     expect(isFedError(other)).toBe(true);
+    bench.serve(async (stream) => {
+      await stream.receive();
+      throw new FedError({ code: "APP_GONE", message: "The app has ended." });
+    });
+    const late = bench.initiator.open(new Uint8Array(0));
+    await late.send(new Uint8Array(1));
+    await expectCode(late.receive(), "APP_GONE");
   });
 
   test("ping measures the round trip and can be cancelled", async (bench) => {
