@@ -84,7 +84,7 @@ function describeAbort(test: SessionTest): void {
 
   test("a stream is not opened for what is cancelled already", async (bench) => {
     let served = 0;
-    bench.serve(() => served++);
+    bench.serve(() => void served++);
     await expectCode(() => bench.initiator.open(new Uint8Array(0), { signal: AbortSignal.abort() }), "ABORTED");
     await bench.initiator.ping();
     expect(served).toBe(0);
