@@ -24,6 +24,7 @@ export {
 } from "./errors.js";
 export type { ClusterId, HubId, PeerAuthenticator, PeerEvidence, PeerIdentity } from "./identity.js";
 export { canonicalJson, type Json, type JsonLimits, parseJson } from "./json.js";
+export { LiveMap, LiveSet } from "./live.js";
 export { isAppName, isHubName, isRoleName } from "./name.js";
 export {
   type ErrorReport,

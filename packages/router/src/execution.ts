@@ -2,7 +2,7 @@
  * The one walk of every call on the hub that owns the app, local or remote: revocation, sharing policy, consent, audit of
  * the decision (durable), the app, audit of the outcome. ARCHITECTURE "The way of one call".
  */
-import { type Clock, encodeUtf8, type FedError, type HubId, type PeerIdentity, toFedError } from "@fed/core";
+import { type Clock, encodeUtf8, type FedError, type HubId, LiveSet, type PeerIdentity, toFedError } from "@fed/core";
 import { unlessAborted } from "./deadline.js";
 import { appError, RouterError } from "./errors.js";
 import { type Claim, OutcomeTable } from "./outcomes.js";
@@ -56,13 +56,15 @@ export interface ExecutionRequest {
 interface Running {
   readonly request: ExecutionRequest;
   readonly caller: Caller;
+  /** Among those that run. */
+  place: number;
 }
 
 /** Runs calls of this hub's own apps. */
 export class Execution {
   readonly #ports: ExecutionPorts;
   readonly #outcomes: OutcomeTable;
-  readonly #running = new Set<Running>();
+  readonly #running = new LiveSet<Running>();
 
   constructor(ports: ExecutionPorts) {
     this.#ports = ports;
@@ -79,7 +81,7 @@ export class Execution {
     try {
       return await this.#decided(running);
     } finally {
-      this.#running.delete(running);
+      this.#running.delete(running.place);
     }
   }
 
@@ -191,8 +193,8 @@ export class Execution {
       const caller = request.identify();
       step = "revocation";
       this.#ports.revocation.assertCaller(caller, request.peer);
-      const running = { request, caller };
-      this.#running.add(running);
+      const running = { request, caller, place: 0 };
+      running.place = this.#running.add(running);
       return running;
     } catch (cause) {
       const error = toFedError(cause);

@@ -3,6 +3,7 @@ import {
   type Clock,
   type FedError,
   type HubId,
+  LiveSet,
   type Session,
   type Stream,
   systemClock,
@@ -47,7 +48,7 @@ class HubRouter implements Router {
   readonly #announcer: Announcer;
   readonly #directory: Directory;
   /** Calls this hub's operators have under way. */
-  readonly #calls = new Map<Deadline, Caller>();
+  readonly #calls = new LiveSet<{ readonly deadline: Deadline; readonly caller: Caller }>();
 
   constructor(options: RouterOptions) {
     const { self, transports, openSession, authorizePeer, signer, verifier, digest, revocation, apps } = options;
@@ -116,7 +117,7 @@ class HubRouter implements Router {
 
   async close(): Promise<void> {
     const error = new RouterError({ code: "ROUTER_CLOSED", message: "The router is closed." });
-    for (const deadline of this.#calls.keys()) deadline.cancel(error);
+    for (const { deadline } of this.#calls) deadline.cancel(error);
     this.#announcer.close();
     await this.#paths.close();
   }
@@ -134,7 +135,7 @@ class HubRouter implements Router {
       if (notification.method === "notifications/progress") deadline.renew();
       options.onNotification?.(notification);
     };
-    this.#calls.set(deadline, caller);
+    const place = this.#calls.add({ deadline, caller });
     try {
       const hubId = await this.locate(target, options);
       return await (hubId === this.#options.self.hubId
@@ -142,7 +143,7 @@ class HubRouter implements Router {
         : this.#callThere(hubId, target, { ...options, onNotification }, deadline));
     } finally {
       deadline.done();
-      this.#calls.delete(deadline);
+      this.#calls.delete(place);
     }
   }
 
@@ -189,14 +190,15 @@ class HubRouter implements Router {
   }
 
   cutOperator(operator: string, error: FedError): void {
-    for (const [deadline, caller] of this.#calls) if (caller.operator === operator) deadline.cancel(error);
+    for (const { deadline, caller } of this.#calls) if (caller.operator === operator) deadline.cancel(error);
     this.#execution.cutOperator(operator, error);
     this.#catalogue.purgeOperator(operator);
   }
 
   cutTokens(tokens: ReadonlySet<string>, error: FedError): void {
-    for (const [deadline, { token }] of this.#calls)
-      if (token !== undefined && tokens.has(token)) deadline.cancel(error);
+    for (const { deadline, caller } of this.#calls) {
+      if (caller.token !== undefined && tokens.has(caller.token)) deadline.cancel(error);
+    }
   }
 
   async locate({ hub, app }: Pick<CallTarget, "hub" | "app">, options: LocateOptions): Promise<HubId> {

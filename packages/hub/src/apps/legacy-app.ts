@@ -3,7 +3,7 @@
  * call (elicitation, sampling, roots) ends that call's request with `input_required`, while the app goes on waiting; the
  * agent's answers come with the next request and the call goes on.
  */
-import type { Clock } from "@fed/core";
+import { type Clock, LiveMap } from "@fed/core";
 import { HubError } from "../errors.js";
 import { canAnswer } from "../mcp/input-capability.js";
 import { isObject, type RequestId, rpcCodes } from "../mcp/json-rpc.js";
@@ -27,7 +27,7 @@ export class LegacyApp implements AppConnection, RpcHandlers {
   readonly description: AppDescription;
   readonly #peer: RpcPeer;
   readonly #clock: Clock;
-  readonly #running = new Map<RequestId, HeldCall>();
+  readonly #running = new LiveMap<RequestId, HeldCall>();
   readonly #held = new Map<string, HeldCall>();
   readonly #subscriptions: LegacySubscriptions;
   readonly #tasks = new TaskOwners();

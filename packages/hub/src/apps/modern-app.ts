@@ -1,5 +1,5 @@
 /** An app of MCP revision 2026-07-28: nothing to translate but what belongs to one hop. */
-import { CoreError, type Json } from "@fed/core";
+import { CoreError, type Json, LiveMap } from "@fed/core";
 import type { Notification } from "@fed/router";
 import { HubError } from "../errors.js";
 import { hasMembers, isObject, type RequestId, type RpcFailure, rpcCodes } from "../mcp/json-rpc.js";
@@ -27,7 +27,7 @@ export class ModernApp implements AppConnection, RpcHandlers {
   readonly revision = modernRevision;
   readonly description: AppDescription;
   readonly #peer: RpcPeer;
-  readonly #running = new Map<RequestId, Running>();
+  readonly #running = new LiveMap<RequestId, Running>();
   readonly #tasks = new TaskOwners();
   readonly #watchers = new Set<(method: string) => void>();
   readonly #end = new AbortController();

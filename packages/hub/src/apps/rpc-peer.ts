@@ -3,7 +3,7 @@
  * every answer finds the request it belongs to, one that belongs to none is dropped, and nothing waits for ever.
  */
 
-import { type FedError, isFedError } from "@fed/core";
+import { type FedError, isFedError, LiveMap } from "@fed/core";
 import type { JSONRPCMessage, MessageExtraInfo, Transport } from "@modelcontextprotocol/client";
 import { HubError } from "../errors.js";
 import { appFailure, isObject, type RequestId, type RpcFailure, rpcCodes } from "../mcp/json-rpc.js";
@@ -50,7 +50,7 @@ export class RpcPeer {
   readonly #transport: Transport;
   /** Who serves the app; nobody until its revision is known. */
   handlers: RpcHandlers | undefined;
-  readonly #pending = new Map<RequestId, Pending>();
+  readonly #pending = new LiveMap<RequestId, Pending>();
   readonly #asked = new Set<RequestId>();
   /** Whether ending a request's own stream is all an app needs to stop working on it, where it has such a stream. */
   cancelsByClosing = false;

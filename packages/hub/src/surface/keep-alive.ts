@@ -1,33 +1,31 @@
 /** One clock for all open responses: clients and proxies give up on silence. */
+import { LiveSet } from "@fed/core";
 
 /** Something that can be kept alive. */
 interface Kept {
-  comment(): void;
+  /** Ten seconds are over, or fewer the first time. */
+  tick(): void;
 }
 
-/** A response hears of the clock 10 to 20 s after it began, and then every 10 s. */
 const everyMs = 10_000;
 
-const waiting = new Set<Kept>();
-const old = new Set<Kept>();
+const open = new LiveSet<Kept>();
 let timer: NodeJS.Timeout | undefined;
 
-/** Keeps `response` alive until it is let go of. */
-export function keepAlive(response: Kept): void {
-  waiting.add(response);
+/** Keeps `response` alive. @returns its place, to let go of it. */
+export function keepAlive(response: Kept): number {
   timer ??= setInterval(tick, everyMs).unref();
+  return open.add(response);
 }
 
 /** The response has ended. */
-export function letGo(response: Kept): void {
-  if (!waiting.delete(response)) old.delete(response);
+export function letGo(place: number): void {
+  open.delete(place);
 }
 
 function tick(): void {
-  for (const response of old) response.comment();
-  for (const response of waiting) old.add(response);
-  waiting.clear();
-  if (old.size > 0) return;
+  for (const response of open) response.tick();
+  if (open.size > 0) return;
   clearInterval(timer);
   timer = undefined;
 }

@@ -29,6 +29,8 @@ export class McpResponse {
   readonly #response: ServerResponse;
   readonly #holding: Holding | undefined;
   readonly #onGone: (() => void) | undefined;
+  readonly #place: number;
+  #ticks = 0;
   /** Whether the client lets something lie; undefined: it never has. */
   #backlog: boolean | undefined;
   #streaming = false;
@@ -38,7 +40,7 @@ export class McpResponse {
     this.#response = response;
     this.#holding = holding;
     this.#onGone = onGone;
-    keepAlive(this);
+    this.#place = keepAlive(this);
     response.once("close", () => {
       if (this.#ended) return;
       this.#stop();
@@ -52,8 +54,12 @@ export class McpResponse {
     return !this.#ended && !this.#response.destroyed;
   }
 
-  /** Says that this hub is still at it: a response that is silent for long becomes a stream, which lives on comments. */
-  comment(): void {
+  /**
+   * Says, from the second time on, that this hub is still at it: a response that is silent for long becomes a stream, which
+   * lives on comments.
+   */
+  tick(): void {
+    if (this.#ticks++ === 0) return;
     // A client that has something left to read knows; one that does not read it is let go of when nothing moves.
     if (this.#response.writableLength === 0) this.#write(": keepalive\n\n");
   }
@@ -137,7 +143,7 @@ export class McpResponse {
 
   #stop(): void {
     this.#ended = true;
-    letGo(this);
+    letGo(this.#place);
   }
 }
 
