@@ -1,7 +1,7 @@
 /** Counting what arrives, and when to say so: docs/spec/session.md §7. Frames are counted, not numbered on the wire. */
 import type { Clock, Timer } from "@fed/core";
 
-const ACK_AFTER_BYTES = 64 * 1024;
+const ACK_AFTER_BYTES = 16 * 1024;
 const ACK_AFTER_FRAMES = 256;
 const ACK_AFTER_MS = 250;
 

@@ -28,8 +28,9 @@ export const FLAG_END_STREAM = 2;
 
 /** Bytes of a frame header. */
 export const HEADER_BYTES = 10;
-/** Largest DATA body: the whole frame is 16 KiB. */
-export const MAX_CHUNK_BYTES = 16 * 1024 - HEADER_BYTES;
+/** Largest DATA frame, and its body. */
+export const MAX_CHUNK_FRAME_BYTES = 16 * 1024;
+export const MAX_CHUNK_BYTES = MAX_CHUNK_FRAME_BYTES - HEADER_BYTES;
 /** Largest OPEN body. */
 export const MAX_OPEN_BYTES = 64 * 1024;
 /** Largest reason in RESET, STOP, GOAWAY and END. */

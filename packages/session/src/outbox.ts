@@ -4,12 +4,14 @@
  *
  * Frames of one turn share a message. While a path takes more, a frame is written straight into that message; otherwise
  * frames of the session wait in one lane and streams with something to send in a ring per class. The lane goes first,
- * then the highest class; inside a class each stream writes one frame in turn.
+ * then the highest class; inside a class each stream writes one frame in turn. Streams wait as well while enough is under
+ * way: see {@link FlightWindow}.
  */
 import type { FedError } from "@fed/core";
 import { floodError } from "./errors.js";
 import { Fifo } from "./fifo.js";
-import { encodeFrameHeader, HEADER_BYTES, MAX_OPEN_BYTES } from "./frame.js";
+import type { FlightWindow } from "./flight-window.js";
+import { encodeFrameHeader, HEADER_BYTES, MAX_CHUNK_FRAME_BYTES, MAX_OPEN_BYTES } from "./frame.js";
 import type { Batch, ResendBuffer } from "./resend-buffer.js";
 
 /** Something with frames of its own: the sending half of a stream. */
@@ -36,6 +38,8 @@ interface LaneFrame {
 export const MAX_BATCH_BYTES = HEADER_BYTES + MAX_OPEN_BYTES;
 /** A message with less room than this is sent before a source is asked, so that chunks do not shrink to crumbs. */
 const MIN_ROOM_BYTES = 1024;
+/** A message takes in no more than this share of what may be under way, so that its own length delays nobody much. */
+const SHARE_OF_FLIGHT = 4;
 const empty = new Uint8Array(0);
 
 /** What an outbox tells. */
@@ -50,6 +54,7 @@ export interface OutboxEvents {
 export class Outbox {
   /** Frames written. */
   sequence = 0;
+  readonly flight: FlightWindow;
   readonly #resend: ResendBuffer;
   readonly #maxQueuedFrames: number;
   readonly #events: OutboxEvents;
@@ -72,8 +77,9 @@ export class Outbox {
   #scheduled = false;
   #stopped = false;
 
-  constructor(resend: ResendBuffer, maxQueuedFrames: number, events: OutboxEvents) {
+  constructor(resend: ResendBuffer, flight: FlightWindow, maxQueuedFrames: number, events: OutboxEvents) {
     this.#resend = resend;
+    this.flight = flight;
     this.#maxQueuedFrames = maxQueuedFrames;
     this.#events = events;
   }
@@ -85,6 +91,11 @@ export class Outbox {
 
   get blocked(): boolean {
     return this.#blocked;
+  }
+
+  /** Whether something waits that has not been written. */
+  get waiting(): boolean {
+    return this.#waiting > 0 || this.#lane.size > 0;
   }
 
   /** Sends a frame ahead of all streams' frames. Its body must not change until it has left. */
@@ -102,9 +113,10 @@ export class Outbox {
     this.#schedule();
   }
 
-  /** Whether a source that stands in no ring may write a frame of `bytes` bytes at once, ahead of nobody. */
-  admits(bytes: number): boolean {
-    return this.#waiting === 0 && this.#lane.size === 0 && !this.#stopped && this.#fits(bytes);
+  /** Whether a source of class `rank` that stands in no ring may write a frame of `bytes` bytes at once, ahead of nobody. */
+  admits(bytes: number, rank: number): boolean {
+    if (this.waiting || this.#stopped || !this.#fits(bytes)) return false;
+    return this.flight.admits(rank, this.#resend.bytes + this.#end - this.#start);
   }
 
   /** Puts a source with something to send into the ring of its class, unless it stands there. */
@@ -127,7 +139,7 @@ export class Outbox {
     this.#schedule();
   }
 
-  /** The next transport message, kept in the resend buffer; undefined when there is nothing to send. */
+  /** The next transport message, kept in the resend buffer; undefined when there is nothing that may go now. */
   cut(): Batch | undefined {
     this.#fill();
     if (this.#end === this.#start) return undefined;
@@ -135,6 +147,7 @@ export class Outbox {
     this.#start = this.#end;
     const batch = { bytes, first: this.#resend.sequence, next: this.sequence };
     this.#resend.push(batch);
+    this.flight.cut(bytes.length, batch.next, this.#resend.bytes);
     return batch;
   }
 
@@ -171,10 +184,13 @@ export class Outbox {
       this.#lane.shift();
       this.append(frame.type, frame.flags, frame.stream, frame.body, 0, frame.body.length);
     }
+    const enough = Math.max(this.flight.bytes / SHARE_OF_FLIGHT, MAX_CHUNK_FRAME_BYTES);
     while (this.#waiting > 0) {
-      const room = MAX_BATCH_BYTES - (this.#end - this.#start);
-      if (room < MIN_ROOM_BYTES) return;
+      const filled = this.#end - this.#start;
+      const room = MAX_BATCH_BYTES - filled;
+      if (room < MIN_ROOM_BYTES || filled >= enough) return;
       const ring = this.#rings.find((candidate) => candidate.size > 0)!;
+      if (!this.flight.admits(ring.peek()!.rank, this.#resend.bytes + filled)) return;
       const source = ring.shift()!;
       source.enlisted = false;
       this.#waiting--;

@@ -39,6 +39,11 @@ export class ResendBuffer {
     );
   }
 
+  /** Bytes sent and not acknowledged. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   get empty(): boolean {
     return this.#batches.length === this.#head;
   }

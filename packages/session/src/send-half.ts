@@ -78,7 +78,7 @@ export class SendHalf implements FrameSource {
       this.#pending.size === 0 &&
       message.length <= MAX_CHUNK_BYTES &&
       cost <= this.#allowance() &&
-      outbox.admits(cost)
+      outbox.admits(cost, this.rank)
     ) {
       this.#write(message, 0, message.length, end ? FLAG_END_MESSAGE | FLAG_END_STREAM : FLAG_END_MESSAGE);
       return sent;
@@ -94,7 +94,7 @@ export class SendHalf implements FrameSource {
     this.#ending = true;
     const last = this.#pending.last();
     if (last) last.end = true;
-    else if (this.#host.outbox.admits(HEADER_BYTES)) this.#writeClose();
+    else if (this.#host.outbox.admits(HEADER_BYTES, this.rank)) this.#writeClose();
     else this.#host.outbox.enlist(this);
   }
 

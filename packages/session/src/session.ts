@@ -29,6 +29,7 @@ import {
   sessionExpiredError,
   tooManyStreamsError,
 } from "./errors.js";
+import { FlightWindow } from "./flight-window.js";
 import * as frame from "./frame.js";
 import type { SessionLimits } from "./limits.js";
 import { Outbox } from "./outbox.js";
@@ -105,7 +106,8 @@ export class LiveSession implements Session, StreamHost, PathHost {
     this.#relieveBelow = limits.sessionCreditBytes / 2;
     this.assemblyBudget = new AssemblyBudget(limits.maxAssemblyBytes);
     this.resend = new ResendBuffer(limits);
-    this.outbox = new Outbox(this.resend, limits.maxQueuedFrames, {
+    const flight = new FlightWindow(clock, limits.maxResendBytes);
+    this.outbox = new Outbox(this.resend, flight, limits.maxQueuedFrames, {
       ready: () => this.pathSet.pump(),
       fail: (error) => this.#end(error, false),
     });
@@ -157,7 +159,7 @@ export class LiveSession implements Session, StreamHost, PathHost {
    * @throws {SessionError} PROTOCOL_ERROR when the peer claims to have received more than it was sent.
    */
   attach(connection: Connection, peer: PeerIdentity, received: number): LivePath {
-    if (this.resend.acknowledge(received)) this.#acknowledgedMore();
+    if (this.resend.acknowledge(received)) this.#acknowledgedMore(received);
     const path = new LivePath(this, connection, this.#init.clock, this.#init.limits);
     this.#peer = peer;
     this.pathSet.add(path);
@@ -214,7 +216,7 @@ export class LiveSession implements Session, StreamHost, PathHost {
   }
 
   take(reader: frame.FrameReader): void {
-    this.#acknowledger.count(reader.end - reader.start);
+    this.#acknowledger.count(frame.HEADER_BYTES + reader.end - reader.start);
     const { type, flags, stream } = reader;
     if (type === frame.FRAME_DATA) this.#takeData(stream, flags, reader.body());
     else if (type === frame.FRAME_OPEN) this.#takeOpen(stream, flags, reader.body());
@@ -226,7 +228,7 @@ export class LiveSession implements Session, StreamHost, PathHost {
   }
 
   acknowledged(count: number): void {
-    if (this.resend.acknowledge(count)) this.#acknowledgedMore();
+    if (this.resend.acknowledge(count)) this.#acknowledgedMore(count);
     else this.charge();
   }
 
@@ -351,8 +353,9 @@ export class LiveSession implements Session, StreamHost, PathHost {
     }
   }
 
-  #acknowledgedMore(): void {
-    if (this.outbox.blocked) this.pathSet.pump();
+  #acknowledgedMore(count: number): void {
+    this.outbox.flight.acknowledged(count, this.pathSet.first?.rttMs);
+    if (this.outbox.blocked || this.outbox.waiting) this.pathSet.pump();
     else if (this.resend.empty) this.outbox.rest();
   }
 

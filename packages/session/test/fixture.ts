@@ -8,7 +8,14 @@ import {
   type SessionHandler,
 } from "@fed/core";
 import { createMemoryNetwork, type MemoryNetworkOptions } from "@fed/core/memory";
-import { encodeFrame, FRAME_RESUME, FrameReader } from "../src/frame.js";
+import {
+  encodeCountFrame,
+  encodeFrame,
+  FRAME_ACK,
+  FRAME_RESUME,
+  FrameReader,
+  LAST_SEQUENCED_TYPE,
+} from "../src/frame.js";
 import { createSession, type SessionLimits } from "../src/index.js";
 import { resolveLimits } from "../src/limits.js";
 import { encodeResume, type Resume } from "../src/resume.js";
@@ -85,6 +92,8 @@ export interface RawPeer {
   /** All frames the session has sent after its RESUME. */
   readonly frames: SeenFrame[];
   send(...frames: Uint8Array[]): void;
+  /** Acknowledges all that it has seen. */
+  acknowledge(): void;
   /** Resolves with the first frame of `type` not returned before. */
   next(type: number): Promise<SeenFrame>;
 }
@@ -129,6 +138,10 @@ export async function rawPeer(
         at += part.length;
       }
       connection.send(message);
+    },
+    acknowledge() {
+      const sequenced = frames.filter(({ type }) => type <= LAST_SEQUENCED_TYPE);
+      connection.send(encodeCountFrame(FRAME_ACK, sequenced.length));
     },
     async next(type) {
       for (;;) {

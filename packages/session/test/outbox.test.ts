@@ -32,6 +32,8 @@ describe("what leaves first", () => {
     const bulk = peer.session.open(nothing, { priority: "bulk" });
     void bulk.send(new Uint8Array(1024 * 1024)).catch(() => {});
     await pingThrough(peer);
+    peer.acknowledge();
+    await pingThrough(peer);
     const sentBefore = dataStreams(peer).length;
     expect(sentBefore).toBe(16);
     const control = peer.session.open(nothing, { priority: "control" });
@@ -47,7 +49,7 @@ describe("what leaves first", () => {
   it("streams of one class take turns", async () => {
     const peer = await rawPeer();
     const streams = [1, 2, 3].map(() => peer.session.open(nothing, { priority: "bulk" }));
-    for (const stream of streams) void stream.send(new Uint8Array(60_000));
+    for (const stream of streams) void stream.send(new Uint8Array(40_000));
     await pingThrough(peer);
     const [a, b, c] = streams.map(({ id }) => id);
     expect(dataStreams(peer).slice(0, 9)).toEqual([a, b, c, a, b, c, a, b, c]);
@@ -91,17 +93,18 @@ describe("what leaves first", () => {
     });
     vi.spyOn(near, "drained").mockImplementation(() => drained.promise);
     const bulk = initiator.open(nothing, { priority: "bulk" });
-    const sending = bulk.send(new Uint8Array(200_000), { end: true });
+    const sending = bulk.send(new Uint8Array(100_000), { end: true });
+    // What may be under way allows more; a message is a quarter of that.
     for (let sent = 1; sent <= 4; sent++) {
       await new Promise((resolve) => setTimeout(resolve));
       expect(spy.mock.calls.length).toBe(sent);
-      expect(spy.mock.calls.at(-1)?.[0].length).toBeLessThanOrEqual(64 * 1024 + 10);
+      expect(spy.mock.calls.at(-1)?.[0].length).toBeLessThanOrEqual(32 * 1024 + 10);
       const { resolve } = drained;
       drained = Promise.withResolvers();
       resolve();
     }
     await sending;
-    expect(await received.promise).toBe(200_000);
+    expect(await received.promise).toBe(100_000);
   });
 
   it("ends the session when a peer makes it answer without reading", async () => {
@@ -109,14 +112,14 @@ describe("what leaves first", () => {
     // A transport that is stuck: it takes one message and never drains.
     peer.connection.pause();
     const flood = Array.from({ length: 40 }, (_, i) => encodeFrame(FRAME_OPEN, 1, 2 * i + 1));
-    const stuck = peer.session.open(nothing, { priority: "bulk" });
+    const stuck = peer.session.open(nothing, { priority: "control" });
     const failing = expectCode(
       (async () => {
         for (;;) await stuck.send(new Uint8Array(200_000));
       })(),
       "FLOOD",
     );
-    const more = Array.from({ length: 3 }, () => peer.session.open(nothing, { priority: "bulk" }));
+    const more = Array.from({ length: 3 }, () => peer.session.open(nothing, { priority: "control" }));
     for (const stream of more) void stream.send(new Uint8Array(250_000)).catch(() => {});
     await new Promise((resolve) => setTimeout(resolve));
     peer.send(...flood);

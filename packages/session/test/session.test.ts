@@ -210,27 +210,34 @@ describe("floods", () => {
     expect(await peer.session.closed).toMatchObject({ code: "FLOOD" });
   });
 
-  it("a peer that reads nothing makes this side hold no more than the resend buffer and the credit", async () => {
-    const peer = await rawPeer();
-    const stream = peer.session.open(new Uint8Array(0));
-    let sent = 0;
-    const sending = Array.from({ length: 200 }, () =>
-      stream.send(new Uint8Array(64 * 1024)).then(
-        () => sent++,
-        () => {},
-      ),
-    );
-    for (let i = 0; i < 40; i++) {
-      const credit = new Uint8Array([0, 4, 0, 0]);
-      peer.send(encodeFrame(FRAME_CREDIT, 0, stream.id, credit), encodeFrame(FRAME_CREDIT, 0, 0, credit));
-      await pingThrough(peer);
-    }
-    // It has granted 10 MiB and acknowledged nothing.
-    expect(sent * 64 * 1024).toBeGreaterThan(3 * 1024 * 1024);
-    expect(sent * 64 * 1024).toBeLessThanOrEqual(4 * 1024 * 1024 + 64 * 1024);
-    peer.session.close();
-    await Promise.all(sending);
-  });
+  it.each([
+    ["control", 3 * 1024 * 1024, 4 * 1024 * 1024],
+    ["call", 192 * 1024, 256 * 1024],
+    ["bulk", 64 * 1024, 128 * 1024],
+  ] as const)(
+    "a peer that grants but acknowledges nothing gets so much %s, and no more",
+    async (priority, least, most) => {
+      const peer = await rawPeer();
+      const stream = peer.session.open(new Uint8Array(0), { priority });
+      let sent = 0;
+      const sending = Array.from({ length: 200 }, () =>
+        stream.send(new Uint8Array(64 * 1024)).then(
+          () => sent++,
+          () => {},
+        ),
+      );
+      for (let i = 0; i < 40; i++) {
+        const credit = new Uint8Array([0, 4, 0, 0]);
+        peer.send(encodeFrame(FRAME_CREDIT, 0, stream.id, credit), encodeFrame(FRAME_CREDIT, 0, 0, credit));
+        await pingThrough(peer);
+      }
+      // It has granted 10 MiB and acknowledged nothing.
+      expect(sent * 64 * 1024).toBeGreaterThanOrEqual(least);
+      expect(sent * 64 * 1024).toBeLessThanOrEqual(most + 64 * 1024);
+      peer.session.close();
+      await Promise.all(sending);
+    },
+  );
 
   it("repeated acknowledgements and crumbs of credit count too", async () => {
     const served = Promise.withResolvers<Stream>();
@@ -246,7 +253,7 @@ describe("floods", () => {
 });
 
 describe("time", () => {
-  it("sequenced frames are acknowledged after 250 ms, or 256 frames, or 64 KiB", async () => {
+  it("sequenced frames are acknowledged after 250 ms, or 256 frames, or 16 KiB", async () => {
     const clock = createTestClock();
     const peer = await rawPeer({ handler: ignore, clock });
     peer.send(open(1), data(1, 5));
@@ -257,8 +264,10 @@ describe("time", () => {
     expect(readU64((await peer.next(FRAME_ACK)).body, 0)).toBe(2);
     peer.send(...Array.from({ length: 256 }, () => data(1, 1)));
     expect(readU64((await peer.next(FRAME_ACK)).body, 0)).toBe(258);
-    peer.send(...Array.from({ length: 5 }, () => data(1, 16_000)));
-    expect(readU64((await peer.next(FRAME_ACK)).body, 0)).toBe(263);
+    peer.send(data(1, 8_000));
+    await pingThrough(peer);
+    peer.send(data(1, 8_374));
+    expect(readU64((await peer.next(FRAME_ACK)).body, 0)).toBe(260);
   });
 
   it("a silent peer is pinged, then given up", async () => {

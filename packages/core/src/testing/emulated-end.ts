@@ -19,8 +19,6 @@ export interface EndOptions {
   over(): void;
 }
 
-const highWaterBytes = 256 * 1024;
-const lowWaterBytes = 64 * 1024;
 const retransmitMs = 200;
 
 /** See the module header. */
@@ -86,12 +84,12 @@ export class EmulatedEnd implements Connection {
     this.#options.queued(this.#queuedBytes);
     // Copied, so that a sender which changes its buffer afterwards does no harm to what it may have to send again.
     this.#enqueue(message.slice());
-    return this.#queuedBytes <= highWaterBytes;
+    return this.#queuedBytes <= this.#options.conditions.bufferBytes;
   }
 
   drained(): Promise<void> {
     if (this.#over) return Promise.reject(closedError());
-    if (this.#queuedBytes <= lowWaterBytes) return Promise.resolve();
+    if (this.#queuedBytes <= this.#lowWaterBytes) return Promise.resolve();
     const waiter = Promise.withResolvers<void>();
     this.#drains.push(waiter);
     return waiter.promise;
@@ -144,8 +142,12 @@ export class EmulatedEnd implements Connection {
         // The other end is gone, and says so itself.
       }
     }
-    if (this.#queuedBytes > lowWaterBytes) return;
+    if (this.#queuedBytes > this.#lowWaterBytes) return;
     for (const waiter of this.#drains.splice(0)) waiter.resolve();
+  }
+
+  get #lowWaterBytes(): number {
+    return this.#options.conditions.bufferBytes / 4;
   }
 
   #enqueue(item: Uint8Array | undefined): void {

@@ -19,6 +19,8 @@ export interface Conditions {
   readonly rate: number;
   /** Chance that a message is lost on the way, 0..1: it and all behind it come 200 ms later, or twice that, and so on. */
   readonly loss: number;
+  /** Bytes that may be on their way before a sender is asked to wait. */
+  readonly bufferBytes: number;
 }
 
 /** Options of {@link createEmulator}. */
@@ -46,7 +48,7 @@ export interface Emulator {
   readonly mostQueuedBytes: number;
 }
 
-const standard: Conditions = { latencyMs: 1, jitterMs: 0, rate: 125_000_000, loss: 0 };
+const standard: Conditions = { latencyMs: 1, jitterMs: 0, rate: 125_000_000, loss: 0, bufferBytes: 256 * 1024 };
 /** How long a dial into a blackhole takes to fail. */
 const connectTimeoutMs = 5_000;
 
