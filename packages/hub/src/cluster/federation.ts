@@ -70,7 +70,8 @@ export interface FederationOptions {
   /** Makes the LAN transport of a member. Undefined: not on the LAN. */
   readonly lan: ((authenticator: PeerAuthenticator) => LanTransport) | undefined;
   readonly relays: readonly string[];
-  readonly connectRelay: WebSocketConnect;
+  /** Undefined: the platform's own WebSocket. */
+  readonly connectRelay: WebSocketConnect | undefined;
   /** Of each peer; default the router's. */
   readonly peerRate: Rate | undefined;
   /** A member answered at this LAN address, `host:port`. */
