@@ -72,7 +72,9 @@ const auth = z.union([
   z.strictObject({ bearer: text }),
   z.strictObject({
     clientCredentials: z.strictObject({
-      issuer: z.url({ protocol: /^https?$/ }),
+      issuer: z
+        .url({ protocol: /^https?$/ })
+        .refine((url) => /^https:|^http:\/\/(localhost|127(\.\d+){3}|\[::1\])([:/]|$)/.test(url), "it is not https"),
       clientId: text,
       clientSecret: text,
       scope: text.optional(),

@@ -2,21 +2,13 @@
  * How the hub reaches an app over HTTP: with the headers and credentials of its own configuration, never with anything an
  * agent showed to the hub, and with a bound on what is read.
  */
-import { type FedError, isFedError } from "@fed/core";
-import {
-  type AuthProvider,
-  auth,
-  ClientCredentialsProvider,
-  extractWWWAuthenticateParams,
-  type FetchLike,
-} from "@modelcontextprotocol/client";
+import type { FedError } from "@fed/core";
+import type { AuthProvider, FetchLike } from "@modelcontextprotocol/client";
 import { Agent, fetch } from "undici";
 import { HubError } from "../errors.js";
-import type { ClientCredentials, HttpAppConfig } from "./app-config.js";
+import type { HttpAppConfig } from "./app-config.js";
+import { clientCredentials } from "./client-credentials.js";
 import { boundBody } from "./http-body.js";
-
-/** How long an authorization server may take for each of its answers. */
-const authorizationMs = 10_000;
 
 const farewellMs = 1_000;
 const connectMs = 10_000;
@@ -43,11 +35,11 @@ export function httpAccess(app: string, config: HttpAppConfig): HttpAccess {
     url,
     authProvider:
       credentials && "clientCredentials" in credentials
-        ? clientCredentials(app, credentials.clientCredentials)
+        ? clientCredentials({ app, url, credentials: credentials.clientCredentials, dispatcher })
         : undefined,
     fetchFor: (onTooLarge) => async (target, init) => {
       const headers = new Headers(init?.headers);
-      // An authorization server on another origin is asked with the same fetch, and is none of the app.
+      // Whatever a library may ask elsewhere with this fetch, it is none of the app.
       if (new URL(target).origin === url.origin) for (const [name, value] of own) headers.set(name, value);
       let response: Response;
       try {
@@ -65,46 +57,6 @@ export function httpAccess(app: string, config: HttpAppConfig): HttpAccess {
 /** The end of a session is told to the app, and not waited for if it does not care. */
 function farewell(): AbortSignal {
   return AbortSignal.timeout(farewellMs);
-}
-
-/** Gets a token when the app asks for one; calls that hear so at the same time wait for the same one. */
-function clientCredentials(app: string, credentials: ClientCredentials): AuthProvider {
-  const { issuer, ...client } = credentials;
-  const provider = new ClientCredentialsProvider({ ...client, expectedIssuer: issuer });
-  let asking: Promise<void> | undefined;
-  return {
-    token: async () => provider.tokens()?.access_token,
-    onUnauthorized({ response, serverUrl, fetchFn }) {
-      asking ??= (async () => {
-        const { resourceMetadataUrl, scope = credentials.scope } = extractWWWAuthenticateParams(response);
-        const timed: FetchLike = (target, init) =>
-          fetchFn(target, { ...init, signal: AbortSignal.timeout(authorizationMs) });
-        try {
-          await auth(provider, { serverUrl, resourceMetadataUrl, scope, fetchFn: timed });
-        } catch (cause) {
-          throw noToken(app, issuer, cause);
-        }
-      })().finally(() => {
-        asking = undefined;
-      });
-      return asking;
-    },
-  };
-}
-
-function noToken(app: string, issuer: string, cause: unknown): HubError {
-  const said = isFedError(cause)
-    ? cause.message
-    : String((cause as Error).message)
-        .split("\n", 1)[0]!
-        .slice(0, 200);
-  return new HubError({
-    code: "APP_UNAVAILABLE",
-    message: `${issuer} gave no access token for app ${app}: ${said}`,
-    hint: "Check auth.clientCredentials of the app, and whether the authorization server is up.",
-    retryable: true,
-    cause,
-  });
 }
 
 const unreachable = new Set([

@@ -112,6 +112,11 @@ describe("an mcpServers file", () => {
       "fed",
     ],
     ["client credentials without the issuer", clientCredentials({ clientId: "a", clientSecret: "b" }), "auth"],
+    [
+      "an issuer that is asked in the clear",
+      clientCredentials({ issuer: "http://127.0.0.1.example/", clientId: "a", clientSecret: "b" }),
+      "auth",
+    ],
     ["a name that names no app", { "a/b": { command: "x" } }, "mcpServers.a/b"],
   ])("with %s is refused", async (_what, mcpServers, where) => {
     expect(await mistake(mcpServers)).toContain(where);
