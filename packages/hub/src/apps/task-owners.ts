@@ -6,13 +6,17 @@ import { HubError } from "../errors.js";
 import { isObject } from "../mcp/json-rpc.js";
 import { metaKeys } from "../mcp/meta.js";
 
-/** Tasks that are remembered; the oldest makes room. */
+/** Tasks that are remembered of one operator, whose oldest makes room. */
+const maxPerOperator = 512;
+/** Of all; above it the oldest of the operator who has most makes room, so that nobody's flood is another's loss. */
 const maxTasks = 4096;
 const maxIdChars = 1024;
 
 /** See the module header. */
 export class TaskOwners {
   readonly #owners = new Map<string, string>();
+  /** By operator, the oldest first. */
+  readonly #tasks = new Map<string, Set<string>>();
 
   /** @throws {HubError} REQUEST_INVALID for a task of somebody else's, as for one that is not there. */
   assertOwn(method: string, { taskId }: Record<string, unknown>, principal: string): void {
@@ -46,11 +50,30 @@ export class TaskOwners {
 
   #learn(taskId: unknown, principal: string): void {
     if (typeof taskId !== "string" || taskId.length > maxIdChars) return;
+    this.#forget(taskId);
+    const own = this.#tasks.get(principal) ?? new Set();
+    this.#tasks.set(principal, own.add(taskId));
     this.#owners.set(taskId, principal);
-    for (const oldest of this.#owners.keys()) {
-      if (this.#owners.size <= maxTasks) break;
-      this.#owners.delete(oldest);
-    }
+    if (own.size > maxPerOperator) this.#forgetOldest(own);
+    if (this.#owners.size > maxTasks) this.#forgetOldest(this.#largest());
+  }
+
+  #largest(): Set<string> {
+    return [...this.#tasks.values()].reduce((most, tasks) => (tasks.size > most.size ? tasks : most));
+  }
+
+  #forgetOldest(tasks: ReadonlySet<string>): void {
+    const [oldest] = tasks;
+    this.#forget(oldest!);
+  }
+
+  #forget(taskId: string): void {
+    const principal = this.#owners.get(taskId);
+    const tasks = principal === undefined ? undefined : this.#tasks.get(principal);
+    if (!tasks) return;
+    this.#owners.delete(taskId);
+    tasks.delete(taskId);
+    if (tasks.size === 0) this.#tasks.delete(principal!);
   }
 }
 
