@@ -9,7 +9,7 @@ import { build } from "esbuild";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { run } from "./steps.ts";
-import { arrows, universal, type Workspace, workspacesIn } from "./workspace.ts";
+import { arrows, root, universal, type Workspace, workspacesIn } from "./workspace.ts";
 
 const failures: string[] = [];
 const rooms = workspacesIn("packages");
@@ -63,6 +63,27 @@ async function checkUniversal({ path, directory }: Workspace): Promise<void> {
   }
 }
 
+/** A whole program for a web page, with all it depends on: what a browser does not have cannot be resolved, and fails. */
+async function checkPage(): Promise<void> {
+  const built = await build({
+    stdin: {
+      contents: 'import { createPageHub } from "@fed/hub/page"; console.log(createPageHub);',
+      resolveDir: join(root, "examples/browser-hub"),
+    },
+    bundle: true,
+    write: false,
+    minify: true,
+    splitting: true,
+    outdir: "page",
+    format: "esm",
+    platform: "browser",
+    logLevel: "silent",
+  }).catch(({ message }: Error) => message);
+  if (typeof built === "string") return void failures.push(`@fed/hub/page in a browser: ${built}`);
+  const kib = built.outputFiles.map(({ contents }) => Math.round(contents.length / 1024));
+  console.log(`@fed/hub/page bundles for a browser: ${kib.join(" + ")} KiB`);
+}
+
 /** The README says what every code of the room means, and no code is declared that nothing throws. */
 function checkCodes({ path, directory }: Workspace): void {
   const errors = join(directory, "src/errors.ts");
@@ -114,6 +135,7 @@ for (const room of rooms) checkArrows(room);
 for (const room of rooms) checkCodes(room);
 for (const workspace of published) checkManifest(workspace);
 for (const name of universal) await checkUniversal(rooms.find(({ path }) => path === `packages/${name}`)!);
+await checkPage();
 for (const workspace of published) await checkPublint(workspace);
 console.log(`${rooms.length} rooms import only what they may; ${universal.length} of them bundle for a browser`);
 
