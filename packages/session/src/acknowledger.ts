@@ -1,8 +1,12 @@
 /** Counting what arrives, and when to say so: docs/spec/session.md §7. Frames are counted, not numbered on the wire. */
 import type { Clock, Timer } from "@fed/core";
 
+/** Enough to tell, but not more often than each millisecond, since each acknowledgement is a write of its own. */
 const ACK_AFTER_BYTES = 16 * 1024;
-const ACK_AFTER_FRAMES = 256;
+const ACK_EVERY_MS = 1;
+/** Enough to tell at once. */
+const ACK_AT_ONCE_BYTES = 128 * 1024;
+const ACK_AT_ONCE_FRAMES = 256;
 const ACK_AFTER_MS = 250;
 
 /** Counts the sequenced frames taken from the peer. */
@@ -12,8 +16,12 @@ export class Acknowledger {
   readonly #clock: Clock;
   readonly #tell: () => void;
   #told = 0;
+  #toldAtMs = 0;
   #untoldBytes = 0;
-  #timer: Timer | undefined;
+  /** For what is not enough yet. */
+  #late: Timer | undefined;
+  /** For what is, but came too soon. */
+  #soon: Timer | undefined;
   #stopped = false;
 
   /** `tell` is called when {@link received} ought to be acknowledged. */
@@ -22,26 +30,40 @@ export class Acknowledger {
     this.#tell = tell;
   }
 
-  /** A sequenced frame of `bytes` bytes has arrived. One timer serves all frames of its 250 ms. */
+  /** A sequenced frame of `bytes` bytes has arrived. */
   count(bytes: number): void {
     this.received++;
     this.#untoldBytes += bytes;
-    if (this.#untoldBytes >= ACK_AFTER_BYTES || this.received - this.#told >= ACK_AFTER_FRAMES) this.#due();
-    else if (!this.#timer && !this.#stopped) this.#timer = this.#clock.setTimer(ACK_AFTER_MS, () => this.#expire());
+    if (this.#stopped) return;
+    if (this.#untoldBytes >= ACK_AT_ONCE_BYTES || this.received - this.#told >= ACK_AT_ONCE_FRAMES) this.#due();
+    else if (this.#untoldBytes >= ACK_AFTER_BYTES) this.#dueSoon();
+    // One timer serves all frames of its 250 ms.
+    else this.#late ??= this.#clock.setTimer(ACK_AFTER_MS, () => this.#expire());
   }
 
   stop(): void {
     this.#stopped = true;
-    this.#timer?.cancel();
+    this.#late?.cancel();
+    this.#soon?.cancel();
   }
 
   #expire(): void {
-    this.#timer = undefined;
-    if (!this.#stopped && this.received > this.#told) this.#due();
+    this.#late = undefined;
+    if (this.received > this.#told) this.#due();
+  }
+
+  #dueSoon(): void {
+    if (this.#soon) return;
+    const restMs = this.#toldAtMs + ACK_EVERY_MS - this.#clock.monotonicMs();
+    if (restMs <= 0) this.#due();
+    else this.#soon = this.#clock.setTimer(restMs, () => this.#due());
   }
 
   #due(): void {
+    this.#soon?.cancel();
+    this.#soon = undefined;
     this.#told = this.received;
+    this.#toldAtMs = this.#clock.monotonicMs();
     this.#untoldBytes = 0;
     this.#tell();
   }

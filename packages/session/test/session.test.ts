@@ -253,7 +253,7 @@ describe("floods", () => {
 });
 
 describe("time", () => {
-  it("sequenced frames are acknowledged after 250 ms, or 256 frames, or 16 KiB", async () => {
+  it("sequenced frames are acknowledged after 250 ms, or 16 KiB and 1 ms, or 256 frames, or 128 KiB", async () => {
     const clock = createTestClock();
     const peer = await rawPeer({ handler: ignore, clock });
     peer.send(open(1), data(1, 5));
@@ -267,7 +267,12 @@ describe("time", () => {
     peer.send(data(1, 8_000));
     await pingThrough(peer);
     peer.send(data(1, 8_374));
+    await pingThrough(peer);
+    expect(peer.frames.filter(({ type }) => type === FRAME_ACK).length).toBe(2);
+    await clock.advance(1);
     expect(readU64((await peer.next(FRAME_ACK)).body, 0)).toBe(260);
+    peer.send(...Array.from({ length: 8 }, () => data(1, 16_374)));
+    expect(readU64((await peer.next(FRAME_ACK)).body, 0)).toBe(268);
   });
 
   it("a silent peer is pinged, then given up", async () => {
