@@ -27,6 +27,7 @@ export const connectionWindowBytes = 524_288;
 const ackEveryBytes = 65_536;
 const ackDelayMs = 25;
 const resendAfterMs = 3_000;
+const maxResendBurst = 16;
 const stalledAfterMs = 20_000;
 const busyDelayMs = 50;
 const maxBusyDelayMs = 2_000;
@@ -92,6 +93,10 @@ export function createOrderedChannel(options: OrderedChannelOptions): OrderedCha
   let receivedSinceAck = 0;
   let lastProgressMs = 0;
   let busyMs = busyDelayMs;
+  /** What was sent before a loss was found, and how far of that was sent again. */
+  let recoverBelow = 0;
+  let resentBelow = 0;
+  let resendBurst = 1;
   let ackTimer: Timer | undefined;
   let resendTimer: Timer | undefined;
   let busyTimer: Timer | undefined;
@@ -142,7 +147,23 @@ export function createOrderedChannel(options: OrderedChannelOptions): OrderedCha
       return;
     }
     resendTimer = clock.setTimer(resendAfterMs, onResendTimer);
-    if (waitedMs >= resendAfterMs) transmit(unacknowledged[0]!);
+    if (waitedMs < resendAfterMs) return;
+    recoverBelow = nextToSend;
+    resentBelow = 0;
+    resendBurst = 1;
+    resend();
+  }
+
+  /** After silence one record is sent again, then ever more with each sign that they arrive: not all, in case they did. */
+  function resend(): void {
+    let left = resendBurst;
+    for (const record of unacknowledged) {
+      if (left === 0 || record.sequence >= recoverBelow || stopped) return;
+      if (record.sequence < resentBelow) continue;
+      resentBelow = record.sequence + 1;
+      left--;
+      transmit(record);
+    }
   }
 
   function acknowledge(): void {
@@ -176,6 +197,10 @@ export function createOrderedChannel(options: OrderedChannelOptions): OrderedCha
     if (moved) {
       lastProgressMs = clock.monotonicMs();
       busyMs = busyDelayMs;
+      if (next < recoverBelow) {
+        resendBurst = Math.min(2 * resendBurst, maxResendBurst);
+        resend();
+      }
     }
     if (unacknowledged.length === 0) {
       resendTimer?.cancel();

@@ -1,5 +1,13 @@
 /** A relay core and hubs joined by in-memory WebSockets, for tests; the wire can be watched and tampered with. */
-import { type Clock, encodeHex, type PeerIdentity, randomBytes, systemClock } from "@fed/core";
+import {
+  type Clock,
+  decodeBase64Url,
+  decodeUtf8,
+  encodeHex,
+  type PeerIdentity,
+  randomBytes,
+  systemClock,
+} from "@fed/core";
 import { encodeMemoryLeaf, memoryAuthenticator } from "@fed/core/memory";
 import { type RefusableAuthenticator, refusableAuthenticator } from "@fed/core/testing";
 import {
@@ -21,15 +29,24 @@ import {
 
 type Listener = (event: { data: unknown; code: number; reason: string }) => void;
 
-/** What a tampering wire makes of one binary message: none, one or more messages. */
-export type Tamper = (bytes: Uint8Array, direction: "up" | "down") => readonly Uint8Array[];
+/** What a tampering wire makes of one binary message from (`up`) or to the hub at `route`: none, one or more messages. */
+export type Tamper = (bytes: Uint8Array, direction: "up" | "down", route: Uint8Array) => readonly Uint8Array[];
+
+/** A live socket, as the core sees it. */
+export interface MemorySocket extends RelaySocket {
+  readonly hubSide: WebSocketLike;
+  /** What its token names. */
+  readonly route: Uint8Array;
+  cut(): void;
+  /** Hands a message to the hub that was not tampered with on the way. */
+  inject(bytes: Uint8Array): void;
+}
 
 export interface MemoryRelay {
   readonly core: RelayCore;
   readonly origin: string;
   connect: WebSocketConnect;
-  /** Live sockets, as the core sees them. */
-  readonly sockets: Set<RelaySocket & { cut(): void; hubSide: WebSocketLike }>;
+  readonly sockets: Set<MemorySocket>;
   tamper: Tamper | undefined;
   /** While true the relay cannot be reached. */
   down: boolean;
@@ -48,7 +65,9 @@ export function createMemoryRelay(
   });
   const relay: MemoryRelay = { core, origin, sockets: new Set(), tamper: undefined, down: false, connect };
 
-  function connect(): WebSocketLike {
+  function connect(_url: string, protocols: string[]): WebSocketLike {
+    const claims = decodeUtf8(decodeBase64Url(protocols[1]!.split(".")[2]!));
+    const route = decodeBase64Url((JSON.parse(claims) as { rt: string }).rt);
     const listeners = new Map<string, Listener[]>();
     const fire = (type: string, event: Partial<Parameters<Listener>[0]> = {}) => {
       for (const one of listeners.get(type) ?? []) one({ data: undefined, code: 1006, reason: "", ...event });
@@ -75,7 +94,7 @@ export function createMemoryRelay(
         }
         const copy = data.slice();
         queueMicrotask(() => {
-          for (const bytes of relay.tamper?.(copy, "up") ?? [copy])
+          for (const bytes of relay.tamper?.(copy, "up", route) ?? [copy])
             if (readyState === 1) core.message(relaySide, bytes);
         });
       },
@@ -84,12 +103,16 @@ export function createMemoryRelay(
         listeners.set(type, [...(listeners.get(type) ?? []), listener as Listener]);
       },
     };
-    const relaySide = {
+    const relaySide: MemorySocket = {
       hubSide,
+      route,
+      inject(bytes) {
+        if (readyState === 1) fire("message", { data: bytes.slice().buffer });
+      },
       send(data: Uint8Array) {
         const copy = data.slice();
         queueMicrotask(() => {
-          for (const bytes of relay.tamper?.(copy, "down") ?? [copy]) {
+          for (const bytes of relay.tamper?.(copy, "down", route) ?? [copy]) {
             if (readyState === 1) fire("message", { data: bytes.slice().buffer });
           }
         });
