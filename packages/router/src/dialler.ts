@@ -42,6 +42,8 @@ export interface DiallerOptions {
   readonly random: () => number;
   /** Whether a session to this target is wanted now. */
   wanted(target: Target): boolean;
+  /** Whether there is a path to the hub now, over whichever transport. */
+  reached(hubId: HubId): boolean;
   /** Dials and opens the session; resolves with who answered. */
   connect(target: Target, signal: AbortSignal): Promise<HubId>;
 }
@@ -50,11 +52,12 @@ export interface DiallerOptions {
 export class Dialler {
   readonly #options: DiallerOptions;
   readonly #targets = new Map<string, Target>();
-  readonly #queue: Target[] = [];
+  readonly #queue = new Set<Target>();
   /** Queued addresses that nothing but discovery, which anybody can feed, speaks for. */
   readonly #strangers = new Set<Target>();
   readonly #closing = new AbortController();
-  #dialling = 0;
+  /** Dials under way, by transport. */
+  readonly #dialling = new Map<string, number>();
   #strangersDialling = 0;
   #discovered = 0;
 
@@ -143,7 +146,7 @@ export class Dialler {
     this.#closing.abort(new RouterError({ code: "ROUTER_CLOSED", message: "The router is closed." }));
     for (const target of this.#targets.values()) target.timer?.cancel();
     this.#targets.clear();
-    this.#queue.length = 0;
+    this.#queue.clear();
     this.#strangers.clear();
   }
 
@@ -189,6 +192,7 @@ export class Dialler {
   #forgetIfGone(target: Target): void {
     if (target.member || target.seen) return;
     target.timer?.cancel();
+    this.#queue.delete(target);
     this.#strangers.delete(target);
     this.#targets.delete(keyOf(target.transport.name, target.address));
   }
@@ -201,32 +205,43 @@ export class Dialler {
     }
     this.#become(target, "queued");
     if (isStranger(target)) this.#strangers.add(target);
-    else this.#queue.push(target);
+    else this.#queue.add(target);
     this.#pump();
   }
 
   #pump(): void {
-    while (this.#dialling < limits.dialsAtOnce) {
-      const target = this.#queue.shift() ?? this.#takeStranger();
+    for (;;) {
+      const target = this.#takeNext(this.#queue) ?? this.#takeStranger();
       if (!target) return;
       if (target.state !== "queued" || !this.#has(target)) continue;
+      const { name } = target.transport;
       const strange = isStranger(target) ? 1 : 0;
-      this.#dialling++;
+      this.#dialling.set(name, this.#underWay(name) + 1);
       this.#strangersDialling += strange;
       void this.#dial(target).finally(() => {
-        this.#dialling--;
+        this.#dialling.set(name, this.#underWay(name) - 1);
         this.#strangersDialling -= strange;
         this.#pump();
       });
     }
   }
 
-  /** The queued stranger that has failed least, so that a flood of false ones holds up neither members nor a true one. */
+  #underWay(transport: string): number {
+    return this.#dialling.get(transport) ?? 0;
+  }
+
   #takeStranger(): Target | undefined {
-    if (this.#strangersDialling >= limits.strangersAtOnce) return undefined;
+    return this.#strangersDialling < limits.strangersAtOnce ? this.#takeNext(this.#strangers) : undefined;
+  }
+
+  /** The one whose transport is free that has failed least, so that addresses where nobody is do not hold up the others. */
+  #takeNext(queue: Set<Target>): Target | undefined {
     let best: Target | undefined;
-    for (const target of this.#strangers) if (!best || target.failures < best.failures) best = target;
-    if (best) this.#strangers.delete(best);
+    for (const target of queue) {
+      if (this.#underWay(target.transport.name) >= limits.dialsAtOnce) continue;
+      if (!best || target.failures < best.failures) best = target;
+    }
+    if (best) queue.delete(best);
     return best;
   }
 
@@ -261,13 +276,15 @@ export class Dialler {
 
   /** Full jitter: anything between nothing and the doubled limit, so that hubs do not dial in step. */
   #wait(target: Target): void {
-    const { random, wanted } = this.#options;
+    const { random, wanted, reached } = this.#options;
     if (this.#closing.signal.aborted) return;
     if (!wanted(target)) {
       this.#become(target, "idle");
       return;
     }
-    const limitMs = Math.min(limits.backoffMaxMs, limits.backoffFirstMs * 2 ** Math.min(target.failures, 20));
+    const isReached = target.hubId !== undefined && reached(target.hubId);
+    const mostMs = isReached ? limits.backoffReachedMs : limits.backoffMaxMs;
+    const limitMs = Math.min(mostMs, limits.backoffFirstMs * 2 ** Math.min(target.failures, 20));
     this.#waitFor(target, random() * limitMs);
   }
 

@@ -94,11 +94,14 @@ export const limits = {
   openingPerPeer: 4,
   /** Dialling. */
   dialTimeoutMs: 10_000,
+  /** Over each transport: addresses that swallow every dial on one hold up none on another. */
   dialsAtOnce: 8,
   /** Of these at addresses that only discovery speaks for. */
   strangersAtOnce: 4,
   backoffFirstMs: 250,
   backoffMaxMs: 30_000,
+  /** The same while the hub is reached some other way: it lives, and what it was lost over may work again at any time. */
+  backoffReachedMs: 4_000,
   healthyAfterMs: 30_000,
   redialOnSightMs: 5_000,
   discovered: 256,

@@ -70,6 +70,7 @@ export class PeerPaths {
       clock,
       random,
       wanted: (target) => this.#wanted(target),
+      reached: (hubId) => this.best(hubId) !== undefined,
       connect: (target, signal) => this.#connect(target, signal),
     });
     this.#links = new LinkTable({

@@ -335,6 +335,45 @@ describe("paths", () => {
     expect(a.router.paths("m29")[0]!.why).toContain("HUB_UNREACHABLE");
   });
 
+  it("that are swallowed on one transport hold up none on another", async () => {
+    const b = fleet.hub("beta", { networks: ["relay"] });
+    const self = identityOf("alpha");
+    const silent: Transport = {
+      name: "lan",
+      preference: 10,
+      dial: (_address, { signal } = {}) =>
+        new Promise((_resolve, reject) => signal!.addEventListener("abort", () => reject(signal!.reason))),
+      listen: async () => ({ addresses: [], close: async () => {}, [Symbol.asyncDispose]: async () => {} }),
+    };
+    const relay = fleet.relay.transport({ identity: self, name: "relay", preference: 50 });
+    const a = fleet.hub("alpha", { transports: [silent, relay] });
+    await b.router.start();
+    const away = Array.from({ length: 30 }, (_, i) => identityOf(`away${i}`));
+    a.router.setMembers([
+      ...away.map((member) => ({ ...member, addresses: [{ transport: "lan", address: member.hubId }] })),
+      { ...b.identity, addresses: [{ transport: "relay", address: b.identity.hubId }] },
+    ]);
+    await fleet.until(() => a.events.includes("up beta"), 0);
+    expect(fleet.clock.monotonicMs()).toBeLessThan(1000);
+  });
+
+  it("are tried again every few seconds while the hub is reached some other way", async () => {
+    const [a, b] = [
+      fleet.hub("alpha", { networks: ["lan", "relay"] }),
+      fleet.hub("beta", { networks: ["lan", "relay"] }),
+    ];
+    await start(a, b);
+    await fleet.until(() => states(a, b)[0] === "lan confirmed best");
+    const heals = [a, b].map(({ identity }) => fleet.lan.blockDials(identity.hubId));
+    fleet.lan.drop(a.identity.hubId, b.identity.hubId, new TestError({ code: "CABLE_CUT", message: "Cut." }));
+    await fleet.until(() => states(a, b)[0] === "relay confirmed best");
+    await fleet.clock.advance(300_000);
+    for (const heal of heals) heal();
+    const healedAtMs = fleet.clock.monotonicMs();
+    await fleet.until(() => states(a, b)[0] === "lan confirmed best", 100);
+    expect(fleet.clock.monotonicMs() - healedAtMs).toBeLessThan(4_000);
+  });
+
   it("do not lead to oneself", async () => {
     const a = fleet.hub("alpha");
     await a.router.start();
