@@ -5,10 +5,8 @@ declare module "noise-protocol/dh.js" {
     readonly DHLEN: number;
     readonly PKLEN: number;
     readonly SKLEN: number;
-    readonly SEEDLEN: number;
     readonly ALG: string;
     generateKeypair(publicKey: Uint8Array, secretKey: Uint8Array): void;
-    generateSeedKeypair(publicKey: Uint8Array, secretKey: Uint8Array, seed: Uint8Array): void;
     dh(output: Uint8Array, secretKey: Uint8Array, publicKey: Uint8Array): void;
   }
   export default function createDh(): Dh;

@@ -32,6 +32,8 @@ const stalledAfterMs = 20_000;
 const busyDelayMs = 50;
 const maxBusyDelayMs = 2_000;
 const maxHeldRecords = 4_096;
+/** Fewer than the receiver holds, so that what is sent after a lost record never looks like a flood; the rest is for control. */
+const maxUnacknowledgedRecords = 4_000;
 
 /** What an ordered channel needs and tells. */
 export interface OrderedChannelOptions {
@@ -125,7 +127,8 @@ export function createOrderedChannel(options: OrderedChannelOptions): OrderedCha
   function pump(): void {
     while (!stopped && queue.length > 0) {
       const { type, body } = queue[0]!;
-      if (sentDataBytes + body.length > creditLimit && isData(type)) return;
+      const isFull = sentDataBytes + body.length > creditLimit || unacknowledged.length >= maxUnacknowledgedRecords;
+      if (isFull && isData(type)) return;
       queue.shift();
       if (isData(type)) sentDataBytes += body.length;
       sendNow(type, body);
@@ -146,8 +149,9 @@ export function createOrderedChannel(options: OrderedChannelOptions): OrderedCha
       );
       return;
     }
-    resendTimer = clock.setTimer(resendAfterMs, onResendTimer);
-    if (waitedMs < resendAfterMs) return;
+    const isDue = waitedMs >= resendAfterMs;
+    resendTimer = clock.setTimer(isDue ? resendAfterMs : resendAfterMs - waitedMs, onResendTimer);
+    if (!isDue) return;
     recoverBelow = nextToSend;
     resentBelow = 0;
     resendBurst = 1;

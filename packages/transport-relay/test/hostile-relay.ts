@@ -3,6 +3,7 @@ import { type Connection, encodeHex, type FedError, toFedError } from "@fed/core
 import { createVirtualClock, patternBytes, type TestClock } from "@fed/core/testing";
 import { decodeFrame, encodeFrame } from "../src/frame.js";
 import type { RekeyLimits } from "../src/key-renewal.js";
+import { routeOf } from "../src/relay-keys.js";
 import { createMemoryRelay, createTestHubs, type MemoryRelay, type TestHub, testRelayKeys } from "./memory-relay.js";
 
 /** Everything a hostile relay may do to one payload on its way, or say besides. */
@@ -39,6 +40,8 @@ export interface HostileScene {
   /** What was accepted, by the hub that did. */
   readonly accepted: readonly (readonly Connection[])[];
   readonly refused: readonly FedError[];
+  /** The present route of a hub. */
+  routeOf(hub: number): Uint8Array;
   /** What `promise` comes to, time being moved on until it does. */
   settle<T>(promise: Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -108,6 +111,7 @@ export async function createHostileScene(options: HostileSceneOptions = {}): Pro
     hubs,
     accepted,
     refused,
+    routeOf: (hub) => routeOf(relayKeys.routeKey, hubs[hub]!.identity.hubId, clock.nowMs()),
     settle,
     async close() {
       for (const { transport } of hubs) await transport.close();

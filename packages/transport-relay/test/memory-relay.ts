@@ -138,8 +138,8 @@ export interface TestHub {
   readonly noiseKey: NoiseKeyPair;
   readonly authenticator: RefusableAuthenticator;
   readonly transport: RelayTransport;
-  /** Another process of the same hub. */
-  startAgain(): TestHub;
+  /** Another process of the same hub, with the same clock unless told otherwise. */
+  startAgain(clock?: Clock): TestHub;
 }
 
 /** The members of one cluster, each with a transport. */
@@ -160,7 +160,7 @@ export function createTestHubs(
   return names.map((name) => {
     const identity = identityOf(name);
     const noiseKey = noiseKeys.get(identity.hubId)!;
-    const start = (): TestHub => {
+    const start = (clock = options.clock): TestHub => {
       const authenticator = refusableAuthenticator(memoryAuthenticator);
       const transport = createRelayTransport({
         relays: options.relays,
@@ -171,7 +171,7 @@ export function createTestHubs(
         relayKeys: options.relayKeys,
         noiseKeyOf: (hubId) => noiseKeys.get(hubId)?.publicKey,
         connect: options.connect,
-        ...(options.clock && { clock: options.clock }),
+        ...(clock && { clock }),
         ...(options.rekey && { rekey: options.rekey }),
       });
       return { identity, noiseKey, authenticator, transport, startAgain: start };

@@ -1,88 +1,18 @@
 import { readFileSync } from "node:fs";
-import { decodeHex, encodeHex } from "@fed/core";
 import { expectCode } from "@fed/core/testing";
-import { x25519 } from "@noble/curves/ed25519.js";
-import createDh from "noise-protocol/dh.js";
 import { expect, test } from "vitest";
-import { openChaCha, sealChaCha } from "../src/chacha-node.js";
-import { createNoiseSuite, generateNoiseKeyPair, noiseIk } from "../src/noise.js";
-
-interface CacophonyVector {
-  readonly protocol_name: string;
-  readonly init_prologue: string;
-  readonly init_static: string;
-  readonly init_ephemeral: string;
-  readonly init_remote_static: string;
-  readonly resp_prologue: string;
-  readonly resp_static: string;
-  readonly resp_ephemeral: string;
-  readonly handshake_hash: string;
-  readonly messages: readonly { readonly payload: string; readonly ciphertext: string }[];
-}
+import * as chachaNode from "../src/chacha-node.js";
+import { generateNoiseKeyPair, noiseIk } from "../src/noise.js";
+import { createNoiseDh } from "../src/noise-dh-node.js";
+import { type CacophonyVector, checkCacophony } from "./vector-checks.js";
 
 const { vectors } = JSON.parse(readFileSync(`${process.env.FED_VECTORS}/noise/cacophony-ik.json`, "utf8")) as {
   vectors: readonly CacophonyVector[];
 };
 
-function keyPair(secretHex: string) {
-  const secretKey = decodeHex(secretHex);
-  return { secretKey, publicKey: x25519.getPublicKey(secretKey) };
-}
-
-/** The suite with a fixed ephemeral key. */
-function suiteWith(ephemeralHex: string) {
-  const ephemeral = keyPair(ephemeralHex);
-  return createNoiseSuite({
-    ...createDh(),
-    generateKeypair(publicKey, secretKey) {
-      publicKey.set(ephemeral.publicKey);
-      secretKey.set(ephemeral.secretKey);
-    },
-  });
-}
-
-function nonce(counter: number): Uint8Array {
-  const bytes = new Uint8Array(12);
-  new DataView(bytes.buffer).setBigUint64(4, BigInt(counter), true);
-  return bytes;
-}
-
 test("the cacophony vectors of IK with BLAKE2b, transport messages included", () => {
-  const ours = vectors.filter((vector) => vector.protocol_name === "Noise_IK_25519_ChaChaPoly_BLAKE2b");
-  let messages = 0;
-  for (const vector of ours) {
-    const initiator = suiteWith(vector.init_ephemeral).createInitiator({
-      keyPair: keyPair(vector.init_static),
-      responderKey: decodeHex(vector.init_remote_static),
-      prologue: decodeHex(vector.init_prologue),
-    });
-    const responder = suiteWith(vector.resp_ephemeral).createResponder({
-      keyPair: keyPair(vector.resp_static),
-      prologue: decodeHex(vector.resp_prologue),
-    });
-    const [first, second, ...transport] = vector.messages;
-    const message1 = initiator.writeMessage1(decodeHex(first!.payload));
-    expect(encodeHex(message1)).toBe(first!.ciphertext);
-    const read1 = responder.readMessage1(message1);
-    expect(encodeHex(read1.payload)).toBe(first!.payload);
-    expect(read1.initiatorKey).toEqual(keyPair(vector.init_static).publicKey);
-    const { message: message2, keys: responderKeys } = responder.writeMessage2(decodeHex(second!.payload));
-    expect(encodeHex(message2)).toBe(second!.ciphertext);
-    const { payload, keys: initiatorKeys } = initiator.readMessage2(message2);
-    expect(encodeHex(payload)).toBe(second!.payload);
-    expect(encodeHex(initiatorKeys.handshakeHash)).toBe(vector.handshake_hash);
-    expect(encodeHex(responderKeys.handshakeHash)).toBe(vector.handshake_hash);
-    messages += 2;
-    for (const [i, { payload, ciphertext }] of transport.entries()) {
-      const [from, to] = i % 2 === 0 ? [initiatorKeys, responderKeys] : [responderKeys, initiatorKeys];
-      const n = nonce(Math.floor(i / 2));
-      const sealed = sealChaCha(from.sendKey, n, new Uint8Array(0), decodeHex(payload));
-      expect(encodeHex(sealed)).toBe(ciphertext);
-      expect(encodeHex(openChaCha(to.receiveKey, n, new Uint8Array(0), sealed)!)).toBe(payload);
-      messages++;
-    }
-  }
-  console.info(`cacophony IK BLAKE2b: ${ours.length} vectors, ${messages} messages`);
+  const messages = checkCacophony(vectors, createNoiseDh(), chachaNode);
+  console.info(`cacophony IK BLAKE2b: ${messages} messages`);
   expect(messages).toBe(6);
 });
 

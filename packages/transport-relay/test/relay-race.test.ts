@@ -72,6 +72,13 @@ test("a relay that hides a hub, or says it has none, is passed over at once", as
   expect(scene.clock.monotonicMs() - startMs).toBeLessThan(50);
 });
 
+test("a relay that asks for silence without end is not waited for", async () => {
+  scene = await createHostileScene({ relays: 2 });
+  const [first] = scene.relays as [MemoryRelay];
+  for (const socket of first.sockets) socket.inject(encodeFrame({ type: "rate", waitMs: 2 ** 32 - 1 }));
+  expect(relayOf(await scene.settle(dial()))).toBe(scene.relays[1]!.origin);
+});
+
 test("a relay that carries handshakes and then nothing is not the first choice again", async () => {
   scene = await createHostileScene({ relays: 2 });
   const near = await scene.settle(dial());
