@@ -1,13 +1,21 @@
 /**
  * Credit: docs/spec/session.md §5. A DATA frame costs its whole length, header included, on its stream and on the
- * session, so that empty frames are not free.
+ * session, and at least what a message that waits unread takes in memory, so that empty ones are not free.
  */
 import type { Clock } from "@fed/core";
 import { protocolError } from "./errors.js";
+import { HEADER_BYTES } from "./frame.js";
 import type { SessionLimits } from "./limits.js";
 
 /** Most credit that either side may have at a time, bytes. */
 const MAX_CREDIT_BYTES = 0x7fffffff;
+
+const MIN_COST_BYTES = 256;
+
+/** What a DATA frame with a body of `bodyBytes` bytes costs. */
+export function costOf(bodyBytes: number): number {
+  return Math.max(HEADER_BYTES + bodyBytes, MIN_COST_BYTES);
+}
 
 /** What the peer still takes. */
 export class SendCredit {

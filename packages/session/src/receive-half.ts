@@ -1,10 +1,10 @@
 /** The receiving direction of one stream. */
 import type { FedError } from "@fed/core";
 import { type Assembler, Assembly, type AssemblyBudget } from "./assembly.js";
-import { type CreditTuning, ReceiveCredit } from "./credit.js";
+import { type CreditTuning, costOf, ReceiveCredit } from "./credit.js";
 import { messageTooLargeError, protocolError, type SessionError } from "./errors.js";
 import { Fifo } from "./fifo.js";
-import { FLAG_END_MESSAGE, FLAG_END_STREAM, FRAME_CREDIT, HEADER_BYTES, writeU32 } from "./frame.js";
+import { FLAG_END_MESSAGE, FLAG_END_STREAM, FRAME_CREDIT, writeU32 } from "./frame.js";
 import type { Outbox } from "./outbox.js";
 
 /** What a receiving half needs from its session. */
@@ -69,7 +69,7 @@ export class ReceiveHalf implements Assembler {
    */
   data(body: Uint8Array, flags: number): SessionError | undefined {
     if (this.#ended) throw protocolError("The peer sent on a direction that it had finished.");
-    const cost = HEADER_BYTES + body.length;
+    const cost = costOf(body.length);
     this.#credit.receive(cost);
     if (this.#error) {
       this.#host.consumed(cost);

@@ -1,6 +1,6 @@
 /** The sending direction of one stream. */
 import type { FedError } from "@fed/core";
-import { SendCredit } from "./credit.js";
+import { costOf, SendCredit } from "./credit.js";
 import { messageTooLargeError, SessionError } from "./errors.js";
 import { Fifo } from "./fifo.js";
 import { FLAG_END_MESSAGE, FLAG_END_STREAM, FRAME_CLOSE, FRAME_DATA, HEADER_BYTES, MAX_CHUNK_BYTES } from "./frame.js";
@@ -73,12 +73,12 @@ export class SendHalf implements FrameSource {
       );
     }
     this.#ending = end;
-    const cost = HEADER_BYTES + message.length;
+    const cost = costOf(message.length);
     if (
       this.#pending.size === 0 &&
       message.length <= MAX_CHUNK_BYTES &&
       cost <= this.#allowance() &&
-      outbox.admits(cost, this.rank)
+      outbox.admits(HEADER_BYTES + message.length, this.rank)
     ) {
       this.#write(message, 0, message.length, end ? FLAG_END_MESSAGE | FLAG_END_STREAM : FLAG_END_MESSAGE);
       return sent;
@@ -108,7 +108,7 @@ export class SendHalf implements FrameSource {
   wake(): void {
     if (this.#done || this.enlisted) return;
     if (this.#ready()) this.#host.outbox.enlist(this);
-    else if (this.#pending.size > 0) this.#host.park(this);
+    else this.#park();
   }
 
   writeNext(roomBytes: number): boolean {
@@ -119,7 +119,7 @@ export class SendHalf implements FrameSource {
       return false;
     }
     if (!this.#ready()) {
-      this.#host.park(this);
+      this.#park();
       return false;
     }
     const rest = pending.message.length - pending.offset;
@@ -135,7 +135,7 @@ export class SendHalf implements FrameSource {
     }
     if (this.#pending.size === 0) return false;
     if (this.#ready()) return true;
-    this.#host.park(this);
+    this.#park();
     return false;
   }
 
@@ -168,13 +168,20 @@ export class SendHalf implements FrameSource {
 
   #ready(): boolean {
     const pending = this.#pending.peek();
-    if (!pending) return this.#ending && !this.#done;
-    const rest = pending.message.length - pending.offset;
-    return this.#allowance() >= HEADER_BYTES + Math.min(rest, MIN_CHUNK_BYTES);
+    return pending ? this.#allowance() >= leastCost(pending) : this.#ending && !this.#done;
+  }
+
+  /**
+   * Waits for credit of the session. A stream without credit of its own does not: the grant wakes it, and grants to the
+   * session must not cost the work of waking many that cannot go on.
+   */
+  #park(): void {
+    const pending = this.#pending.peek();
+    if (pending && this.#credit.available >= leastCost(pending)) this.#host.park(this);
   }
 
   #write(from: Uint8Array, offset: number, length: number, flags: number): void {
-    const cost = HEADER_BYTES + length;
+    const cost = costOf(length);
     this.#credit.spend(cost);
     this.#host.sendCredit.spend(cost);
     this.#host.outbox.append(FRAME_DATA, flags, this.#id, from, offset, length);
@@ -190,4 +197,9 @@ export class SendHalf implements FrameSource {
     this.#done = true;
     this.#finished();
   }
+}
+
+/** What the next frame of a message costs at least. */
+function leastCost({ message, offset }: PendingMessage): number {
+  return costOf(Math.min(message.length - offset, MIN_CHUNK_BYTES));
 }

@@ -18,7 +18,7 @@ import {
 import { AbuseMeter } from "./abuse-meter.js";
 import { Acknowledger } from "./acknowledger.js";
 import { AssemblyBudget } from "./assembly.js";
-import { CRUMB_BYTES, ReceiveCredit, SendCredit, tuneCredit } from "./credit.js";
+import { CRUMB_BYTES, costOf, ReceiveCredit, SendCredit, tuneCredit } from "./credit.js";
 import {
   asSessionEnd,
   closedError,
@@ -293,7 +293,7 @@ export class LiveSession implements Session, StreamHost, PathHost {
   }
 
   #takeData(id: number, flags: number, body: Uint8Array): void {
-    const cost = frame.HEADER_BYTES + body.length;
+    const cost = costOf(body.length);
     this.#receiveCredit.receive(cost);
     if (this.#receiveCredit.allowed < this.#relieveBelow) this.#relieve();
     const stream = this.#streams.find(id);

@@ -118,7 +118,7 @@ describe("memory", () => {
   it("a peer that sends more than its credit is cut off, also with empty messages", async () => {
     for (const frames of [
       Array.from({ length: 17 }, () => data(1, 16_374)),
-      Array.from({ length: 26_215 }, () => data(1, 0)),
+      Array.from({ length: 1025 }, () => data(1, 0)),
     ]) {
       const peer = await rawPeer({ handler: { stream: () => {} } });
       peer.send(open(1), ...frames.slice(0, -1));
