@@ -6,6 +6,8 @@ export default room({
     "src/core/index.ts",
     "src/chacha-node.ts",
     "src/chacha-noble.ts",
+    "src/noise-dh-node.ts",
+    "src/noise-dh-noble.ts",
     "src/ed25519-node.ts",
     "src/ed25519-noble.ts",
   ],
