@@ -8,12 +8,16 @@ import type { AppRequestOptions } from "./app-connection.js";
 
 /** How long an agent may take to answer. */
 export const heldMs = 600_000;
-/** What is kept of an app that talks while nobody listens. */
+/** What is kept of an app that talks while nobody listens: so many notifications, of so much JSON together. */
 const maxBuffered = 256;
+const maxBufferedChars = 1024 * 1024;
 
-interface Ask {
+/** A question of the app's. */
+export interface Ask {
   readonly id: RequestId;
   readonly request: { readonly method: string; readonly params: Record<string, unknown> };
+  /** The agent went on without an answer to it. */
+  passedOver: boolean;
 }
 
 /** See the module header. */
@@ -30,6 +34,7 @@ export class HeldCall {
   #asked = 0;
   #listener: ((notification: Notification) => void) | undefined;
   #buffered: Notification[] = [];
+  #bufferedChars = 0;
   #wake: (() => void) | undefined;
   #timer: Timer | undefined;
 
@@ -59,7 +64,7 @@ export class HeldCall {
 
   /** Takes up a question of the app's. */
   ask(id: RequestId, method: string, params: Record<string, unknown>): void {
-    this.#asks.set(`input-${++this.#asked}`, { id, request: { method, params } });
+    this.#asks.set(`input-${++this.#asked}`, { id, request: { method, params }, passedOver: false });
     this.#wake?.();
   }
 
@@ -68,18 +73,33 @@ export class HeldCall {
     for (const [key, ask] of this.#asks) if (ask.id === id) this.#asks.delete(key);
   }
 
-  /** The questions that `responses` answer, with their answers; they are open no more. */
-  *answers(responses: Record<string, unknown>): Generator<[RequestId, unknown]> {
-    for (const [key, { id }] of this.#asks) {
-      if (!Object.hasOwn(responses, key)) continue;
-      this.#asks.delete(key);
-      yield [id, responses[key]];
+  /**
+   * The questions that the agent has done with, with its answers: those in `responses`, and those that it has passed over
+   * twice. They are open no more; what it passes over once it is asked again, as MCP wants it.
+   */
+  *answers(responses: Record<string, unknown>): Generator<[Ask, unknown]> {
+    for (const [key, ask] of this.#asks) {
+      const isAnswered = Object.hasOwn(responses, key);
+      if (isAnswered || ask.passedOver) {
+        this.#asks.delete(key);
+        yield [ask, isAnswered ? responses[key] : undefined];
+      } else ask.passedOver = true;
     }
+  }
+
+  /** The questions that are open; nobody answers them any more. */
+  withdrawAll(): RequestId[] {
+    const ids = [...this.#asks.values()].map(({ id }) => id);
+    this.#asks.clear();
+    return ids;
   }
 
   notify(notification: Notification): void {
     if (this.#listener) this.#listener(notification);
-    else if (this.#buffered.length < maxBuffered) this.#buffered.push(notification);
+    else if (this.#buffered.length < maxBuffered) {
+      this.#bufferedChars += JSON.stringify(notification).length;
+      if (this.#bufferedChars <= maxBufferedChars) this.#buffered.push(notification);
+    }
   }
 
   /** Resolves with the open questions, or undefined when the app has answered. Aborting cancels the app's work. */
@@ -89,6 +109,7 @@ export class HeldCall {
     signal.addEventListener("abort", abort, { once: true });
     if (signal.aborted) abort();
     this.#listener = notify;
+    this.#bufferedChars = 0;
     for (const notification of this.#buffered.splice(0)) notify(notification);
     try {
       while (!this.#settled && this.#asks.size === 0) {

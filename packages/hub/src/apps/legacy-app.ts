@@ -6,20 +6,24 @@
 import { type Clock, LiveMap } from "@fed/core";
 import { HubError } from "../errors.js";
 import { canAnswer } from "../mcp/input-capability.js";
-import { isObject, type RequestId, rpcCodes } from "../mcp/json-rpc.js";
+import { isObject, type RequestId, type RpcFailure, rpcCodes } from "../mcp/json-rpc.js";
 import { isLogLevel, reaches } from "../mcp/log-level.js";
 import { agentFacts, legacyParams } from "../mcp/meta.js";
 import { complete } from "../mcp/modern-result.js";
 import { isGivenUp, refusalIn } from "../mcp/refusal.js";
 import type { AppConnection, AppDescription, AppRequestOptions } from "./app-connection.js";
 import { areSeveral, soleOwner } from "./attribution.js";
-import { HeldCall } from "./held-call.js";
+import { type Ask, HeldCall } from "./held-call.js";
 import { LegacySubscriptions } from "./legacy-subscriptions.js";
 import type { RpcHandlers, RpcPeer } from "./rpc-peer.js";
 import { TaskOwners } from "./task-owners.js";
 
 /** Calls that may wait for an agent's answers. */
 const maxHeld = 256;
+
+/** What an app hears of a question that has no answer; the code is the one that MCP shows for a user's refusal. */
+const unanswered: RpcFailure = { code: -1, message: "The agent did not answer." };
+const callEnded: RpcFailure = { code: -1, message: "The call that it was asked for has ended." };
 
 /** See the module header. */
 export class LegacyApp implements AppConnection, RpcHandlers {
@@ -65,7 +69,7 @@ export class LegacyApp implements AppConnection, RpcHandlers {
     call.outcome = this.#peer
       .request(method, legacyParams(params, facts, id), { id, signal: call.cancelled })
       .then((result) => complete(method, this.#tasks.shown(method, result, principal) as Record<string, unknown>))
-      .finally(() => this.#running.delete(id));
+      .finally(() => this.#end(id, call));
     this.#running.set(id, call);
     return this.#next(call, options);
   }
@@ -132,12 +136,24 @@ export class LegacyApp implements AppConnection, RpcHandlers {
     }
     this.#held.delete(state);
     if (isGivenUp(params)) throw call.giveUp();
-    for (const [id, answer] of call.answers(isObject(params.inputResponses) ? params.inputResponses : {})) {
-      const refusal = refusalIn(answer);
-      if (refusal) this.#peer.refuse(id, refusal);
-      else this.#peer.answer(id, answer);
+    for (const [ask, answer] of call.answers(isObject(params.inputResponses) ? params.inputResponses : {})) {
+      this.#answer(ask, answer);
     }
     return this.#next(call, options);
+  }
+
+  /** To an agent of the later era silence is the only refusal of most questions; a form is cancelled by it. */
+  #answer({ id, request }: Ask, answer: unknown): void {
+    const refusal = answer === undefined ? unanswered : refusalIn(answer);
+    if (answer === undefined && request.method === "elicitation/create") this.#peer.answer(id, { action: "cancel" });
+    else if (refusal) this.#peer.refuse(id, refusal);
+    else this.#peer.answer(id, answer);
+  }
+
+  /** The call is over, however it ended: nobody will answer what the app still asks for it. */
+  #end(id: RequestId, call: HeldCall): void {
+    this.#running.delete(id);
+    for (const asked of call.withdrawAll()) this.#peer.refuse(asked, callEnded);
   }
 
   /** The call's result, or what the app wants to know before. */

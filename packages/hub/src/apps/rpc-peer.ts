@@ -41,8 +41,11 @@ interface Pending {
   reject(error: unknown): void;
 }
 
-/** Requests of one app that may wait for this hub's answer; further ones are refused. */
+/** Requests of one app that may wait for this hub's answer, and the bytes of their params; further ones are refused. */
 const maxAsked = 256;
+const maxAskedBytes = 16 * 1024 * 1024;
+/** Of the id that an app gives a request. */
+const maxIdChars = 1024;
 
 /** See the module header. */
 export class RpcPeer {
@@ -51,7 +54,9 @@ export class RpcPeer {
   /** Who serves the app; nobody until its revision is known. */
   handlers: RpcHandlers | undefined;
   readonly #pending = new LiveMap<RequestId, Pending>();
-  readonly #asked = new Set<RequestId>();
+  /** The app's open requests, with the bytes of each. */
+  readonly #asked = new Map<RequestId, number>();
+  #askedBytes = 0;
   /** Whether ending a request's own stream is all an app needs to stop working on it, where it has such a stream. */
   cancelsByClosing = false;
   #lastId = 0;
@@ -118,12 +123,12 @@ export class RpcPeer {
 
   /** Answers a request of the app's. */
   answer(id: RequestId, result: unknown): void {
-    if (this.#asked.delete(id)) this.#send({ jsonrpc: "2.0", id, result });
+    if (this.#forget(id)) this.#send({ jsonrpc: "2.0", id, result });
   }
 
   /** Refuses a request of the app's. */
   refuse(id: RequestId, error: RpcFailure): void {
-    if (this.#asked.delete(id)) this.#send({ jsonrpc: "2.0", id, error });
+    if (this.#forget(id)) this.#send({ jsonrpc: "2.0", id, error });
   }
 
   /** Ends the transport; what is pending fails. */
@@ -151,20 +156,41 @@ export class RpcPeer {
     }
     const params = isObject(message.params) ? message.params : {};
     if (typeof method === "string") {
-      if (id === undefined) this.handlers?.told(method, params, related);
+      if (id === undefined) this.#tells(method, params, related);
       else if (isId(id)) this.#asks(id, method, params, related);
     } else if (isId(id)) this.#settle(id, message);
   }
 
+  #tells(method: string, params: Record<string, unknown>, related: RequestId | undefined): void {
+    this.handlers?.told(method, params, related);
+    // What the app does not want to know any more is answered no more.
+    if (method === "notifications/cancelled") this.#forget(params.requestId as RequestId);
+  }
+
   #asks(id: RequestId, method: string, params: Record<string, unknown>, related: RequestId | undefined): void {
-    if (this.#asked.size >= maxAsked) {
-      this.#send({ jsonrpc: "2.0", id, error: { code: rpcCodes.internalError, message: "Too many open requests." } });
-      return;
-    }
-    this.#asked.add(id);
-    if (method === "ping") this.answer(id, {});
+    // An id that is in use names the request that has it; this one could not be answered.
+    if (this.#asked.has(id)) return;
+    this.#asked.set(id, 0);
+    if (this.#asked.size > maxAsked || String(id).length > maxIdChars || !this.#hold(id, params)) {
+      this.refuse(id, { code: rpcCodes.internalError, message: "Too many open requests, or one that is too large." });
+    } else if (method === "ping") this.answer(id, {});
     else if (this.handlers) this.handlers.asked(id, method, params, related);
     else this.refuse(id, { code: rpcCodes.invalidRequest, message: `${method} before the revision is settled.` });
+  }
+
+  /** Counts what an open request fills; false when there is no room for it. */
+  #hold(id: RequestId, params: Record<string, unknown>): boolean {
+    const bytes = Buffer.byteLength(JSON.stringify(params));
+    if (this.#askedBytes + bytes > maxAskedBytes) return false;
+    this.#asked.set(id, bytes);
+    this.#askedBytes += bytes;
+    return true;
+  }
+
+  /** Strikes out an open request; false when there is none of that id. */
+  #forget(id: RequestId): boolean {
+    this.#askedBytes -= this.#asked.get(id) ?? 0;
+    return this.#asked.delete(id);
   }
 
   #settle(id: RequestId, { result, error }: Record<string, unknown>): void {

@@ -1,8 +1,10 @@
 /** What an app of the older era says over one pipe: whom it reaches, and that nothing it says can end the hub. */
-import { createTestClock } from "@fed/core/testing";
+import { FedError } from "@fed/core";
+import { createTestClock, expectCode } from "@fed/core/testing";
 import type { Notification } from "@fed/router";
 import type { JSONRPCMessage, Transport } from "@modelcontextprotocol/client";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { heldMs } from "../../src/apps/held-call.js";
 import { LegacyApp } from "../../src/apps/legacy-app.js";
 import { RpcPeer } from "../../src/apps/rpc-peer.js";
 import { stampFacts } from "../../src/mcp/meta.js";
@@ -12,6 +14,7 @@ interface Sent {
   readonly method?: string;
   readonly params?: { readonly name?: string };
   readonly error?: { readonly code: number };
+  readonly result?: unknown;
 }
 
 /** A pipe whose other end is the test. */
@@ -43,20 +46,26 @@ function appOverPipe() {
   const pipe = new Pipe();
   const peer = new RpcPeer("app", pipe);
   const capabilities = { logging: {}, resources: { subscribe: true } };
-  const app = new LegacyApp(peer, { protocolVersion: "2025-11-25", capabilities }, createTestClock());
+  const clock = createTestClock();
+  const app = new LegacyApp(peer, { protocolVersion: "2025-11-25", capabilities }, clock);
   peer.handlers = app;
-  const call = (principal: string, facts: { readonly capabilities?: Record<string, unknown>; logLevel?: string }) => {
+  const call = (
+    principal: string,
+    facts: { readonly capabilities?: Record<string, unknown>; logLevel?: string },
+    more: Record<string, unknown> = {},
+  ) => {
+    const stop = new AbortController();
     const heard: Notification[] = [];
     const stated = { capabilities: {}, clientInfo: undefined, logLevel: undefined, progress: false, ...facts };
-    const result = app.request("tools/call", stampFacts({ name: principal }, stated), {
+    const result = app.request("tools/call", stampFacts({ name: principal, ...more }, stated), {
       principal,
-      signal: new AbortController().signal,
+      signal: stop.signal,
       notify: (notification) => heard.push(notification),
     });
-    return { heard, result };
+    return { heard, result, stop: () => stop.abort(new FedError({ code: "ABORTED", message: "Enough." })) };
   };
   const reached = (name: string) => expect.poll(() => pipe.sent.some(({ params }) => params?.name === name)).toBe(true);
-  return { app, pipe, call, reached };
+  return { app, pipe, clock, call, reached };
 }
 
 const question = { method: "elicitation/create", params: { message: "bob's own words", requestedSchema: {} } };
@@ -119,4 +128,62 @@ it("what it says in another shape than it should is lost, and ends nothing", asy
   await expect(following).rejects.toThrow("enough");
   pipe.finish("ann");
   expect(await ann.result).toMatchObject({ content: [] });
+});
+
+describe("a question that gets no answer", () => {
+  const everything = { capabilities: { elicitation: {}, sampling: {}, roots: {} } };
+  const questions = [
+    { id: "form", ...question },
+    { id: "model", method: "sampling/createMessage", params: { messages: [] } },
+    { id: "folders", method: "roots/list", params: {} },
+  ];
+
+  /** A call that waits for answers to all three, with what the agent was given. */
+  async function asking() {
+    const made = appOverPipe();
+    const { pipe, call, reached } = made;
+    const ann = call("ann", everything);
+    await reached("ann");
+    for (const each of questions) pipe.say(each);
+    return { ...made, ann, asked: (await ann.result) as { inputRequests: object; requestState: string } };
+  }
+  const saidOf = (pipe: Pipe, id: string) => pipe.sent.find((message) => message.id === id);
+  const roots = { roots: [] };
+
+  it("is asked once more, and then refused: the app goes on with what it has", async () => {
+    const { pipe, call, asked } = await asking();
+    const [form, model, folders] = Object.keys(asked.inputRequests);
+    const { requestState } = asked;
+    const again = await call("ann", everything, { requestState, inputResponses: { [folders!]: roots } }).result;
+    expect(again).toMatchObject({ resultType: "input_required", requestState });
+    expect(Object.keys((again as typeof asked).inputRequests)).toEqual([form, model]);
+    expect(saidOf(pipe, "folders")?.result).toEqual(roots);
+    expect(saidOf(pipe, "form")).toBeUndefined();
+    const last = call("ann", everything, { requestState, inputResponses: {} });
+    await expect.poll(() => saidOf(pipe, "model")?.error).toMatchObject({ code: -1 });
+    expect(saidOf(pipe, "form")?.result).toEqual({ action: "cancel" });
+    pipe.finish("ann");
+    expect(await last.result).toMatchObject({ resultType: "complete" });
+  });
+
+  it("is refused as soon as the call is over: answered, cancelled, or not gone on with", async () => {
+    const answered = await asking();
+    answered.pipe.finish("ann");
+    await expect.poll(() => saidOf(answered.pipe, "model")?.error).toMatchObject({ code: -1 });
+
+    const cancelled = await asking();
+    const { requestState } = cancelled.asked;
+    const again = cancelled.call("ann", everything, { requestState, inputResponses: {} });
+    await again.result;
+    const last = cancelled.call("ann", everything, { requestState, inputResponses: { "input-3": roots } });
+    last.stop();
+    await expectCode(last.result, "ABORTED");
+    for (const { id } of questions) await expect.poll(() => saidOf(cancelled.pipe, id)).toBeDefined();
+
+    const silent = await asking();
+    expect(saidOf(silent.pipe, "model")).toBeUndefined();
+    await silent.clock.advance(heldMs);
+    for (const { id } of questions) await expect.poll(() => saidOf(silent.pipe, id)?.error).toMatchObject({ code: -1 });
+    expect(silent.pipe.sent.some(({ method }) => method === "notifications/cancelled")).toBe(true);
+  });
 });
