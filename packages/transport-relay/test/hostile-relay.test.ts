@@ -115,27 +115,26 @@ test("every record twice, and again after each other one", async () => {
   });
 });
 
-test("every byte of the answer to a handshake changed: refused, or not heard", async () => {
+test("a byte of the answer to a handshake changed: refused, or not heard", async () => {
   await start();
   const codes = new Map<string, number>();
-  for (let at = 0; at < 400; at++) {
-    let length = 0;
+  let length = 400;
+  for (let at = 0; at < length; at += at < 5 ? 1 : 13) {
     onPayload((payload) => {
       if (payload[0] !== innerKind.respond) return [payload];
       length = payload.length;
-      payload[Math.min(at, length - 1)]! ^= 0x20;
+      payload[at]! ^= 0x20;
       return [payload];
     });
     const dialled = scene.settle(scene.hubs[0]!.transport.dial(scene.hubs[1]!.identity.hubId));
     const error = (await dialled.catch((cause: unknown) => cause)) as FedError;
     codes.set(error.code, (codes.get(error.code) ?? 0) + 1);
     await scene.clock.advance(10_001);
-    if (at >= length - 1) break;
   }
   // Kind and index are not heard; all else does not verify.
   expect(codes.get("HANDSHAKE_TIMEOUT")).toBe(5);
   expect([...codes.keys()].sort()).toEqual(["HANDSHAKE_FAILED", "HANDSHAKE_TIMEOUT"]);
-  expect(codes.get("HANDSHAKE_FAILED")).toBeGreaterThan(100);
+  expect(codes.get("HANDSHAKE_FAILED")).toBeGreaterThan(10);
   expect(scene.accepted[1]).toEqual([]);
 });
 
@@ -315,19 +314,19 @@ test.each([
   for (const hub of [scene.hubs[0]!, scene.hubs[2]!]) {
     const dialled = hub.transport.dial(identity.hubId).then((connection) => connected.push(connection.id));
     for (let i = 0; i < 100 && connected.length === 0; i++) {
-      flood(20);
+      flood(10);
       await scene.clock.advance(20);
     }
     await dialled;
     expect(connected.length).toBe(1);
     connected.length = 0;
     for (let i = 0; i < 50; i++) {
-      flood(20);
+      flood(10);
       await scene.clock.advance(20);
     }
   }
   const seconds = scene.clock.monotonicMs() / 1_000;
-  expect(floods).toBeGreaterThan(2_000);
+  expect(floods).toBeGreaterThan(1_000);
   if (knowsKey) expect(answered.mock.calls.length).toBeLessThan(200 + 100 * seconds + 2);
   else expect(answered).toHaveBeenCalledTimes(2);
   answered.mockRestore();
