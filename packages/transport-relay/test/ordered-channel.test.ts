@@ -1,3 +1,4 @@
+import type { FedError } from "@fed/core";
 import { createTestClock } from "@fed/core/testing";
 import { expect, test } from "vitest";
 import { generateNoiseKeyPair, type NoiseKeys, noiseIk } from "../src/noise.js";
@@ -21,6 +22,32 @@ function keys(): [NoiseKeys, NoiseKeys] {
 function createRogue(cipher: RecordCipher): (type: number, body: Uint8Array) => Uint8Array {
   let sequence = 0;
   return (type, body) => cipher.seal(encodePlaintext(type, sequence++, body))!;
+}
+
+/** A channel's wishes, none of which matter. */
+const quiet = {
+  deliver() {},
+  progress() {},
+  failed(error: FedError) {
+    throw error;
+  },
+};
+
+function createResponder(keys: NoiseKeys): RelayConnection {
+  return new RelayConnection({
+    role: "responder",
+    index: 1,
+    keys,
+    own: noiseKeys,
+    peerNoiseKey: noiseKeys.publicKey,
+    peer: undefined,
+    remoteAddress: "test",
+    clock: createTestClock(),
+    rekey: { afterMs: 120_000, afterBytes: 2 ** 30, graceMs: 60_000 },
+    transmit() {},
+    confirmed() {},
+    finished() {},
+  });
 }
 
 test("data beyond the credit that was given ends the channel", () => {
@@ -53,20 +80,7 @@ test.each([
   ["a last part without content", recordType.dataLast, 0],
 ])("%s end the connection", async (_what, type, length) => {
   const [near, far] = keys();
-  const connection = new RelayConnection({
-    role: "responder",
-    index: 1,
-    keys: far,
-    own: noiseKeys,
-    peerNoiseKey: noiseKeys.publicKey,
-    peer: undefined,
-    remoteAddress: "test",
-    clock: createTestClock(),
-    rekey: { afterMs: 120_000, afterBytes: 2 ** 30, graceMs: 60_000 },
-    transmit() {},
-    confirmed() {},
-    finished() {},
-  });
+  const connection = createResponder(far);
   const record = createRogue(createRecordCipher(1, near));
   connection.receive(record(recordType.confirm, new Uint8Array(0)));
   const messages: number[] = [];
@@ -76,4 +90,50 @@ test.each([
   connection.receive(record(recordType.dataLast, new Uint8Array(1)));
   connection.receive(record(type, new Uint8Array(length)));
   expect(await closed.promise).toBe("PROTOCOL_ERROR");
+});
+
+test("a clean close in the middle of a message is none", async () => {
+  const [near, far] = keys();
+  const closed = Promise.withResolvers<string | undefined>();
+  const connection = createResponder(far);
+  connection.start({ message() {}, closed: (error) => closed.resolve(error?.code) });
+  const record = createRogue(createRecordCipher(1, near));
+  connection.receive(record(recordType.confirm, new Uint8Array(0)));
+  connection.receive(record(recordType.dataMore, new Uint8Array(maxRecordBytes)));
+  connection.receive(record(recordType.close, new Uint8Array(0)));
+  expect(await closed.promise).toBe("PROTOCOL_ERROR");
+});
+
+test("what was lost in a row is sent again in a row, not every three seconds one", async () => {
+  const [near, far] = keys();
+  const clock = createTestClock();
+  const delivered: number[] = [];
+  const wire = { cut: true, again: 0 };
+  const sender = createOrderedChannel({
+    ...quiet,
+    cipher: createRecordCipher(1, near),
+    clock,
+    transmit(record) {
+      if (wire.cut) return;
+      wire.again++;
+      receiver.receive(record);
+    },
+  });
+  const receiver = createOrderedChannel({
+    ...quiet,
+    cipher: createRecordCipher(1, far),
+    clock,
+    transmit: (record) => sender.receive(record),
+    deliver: (_type, body) => void delivered.push(body[0]!),
+  });
+  for (let i = 0; i < 100; i++) sender.enqueue(recordType.dataLast, Uint8Array.of(i));
+  wire.cut = false;
+  await clock.advance(2_999);
+  expect(wire.again).toBe(0);
+  await clock.advance(500);
+  expect(delivered).toEqual(Array.from({ length: 100 }, (_, i) => i));
+  // Each once: nothing that has arrived is sent again.
+  expect(wire.again).toBe(100);
+  sender.stop();
+  receiver.stop();
 });
