@@ -1,28 +1,50 @@
-/** Messages in the making: one growing buffer each, and one budget for all of a session's. */
+/** Messages in the making, and one budget for all of a session's. */
+import { concatBytes } from "@fed/core";
 
-/** The bytes of one unfinished message. Takes at most twice the memory of what has arrived, and 1 KiB. */
+/** A chunk of this many bytes is kept as it came, if its buffer holds little else; smaller ones are copied together. */
+const MIN_KEPT_BYTES = 4096;
+
+/** The bytes of one unfinished message. Takes at most twice the memory of what has arrived, and 1 KiB for each 4 KiB of it. */
 export class Assembly {
   length = 0;
   readonly #maxBytes: number;
-  #buffer = new Uint8Array(1024);
+  #parts: Uint8Array[] = [];
+  #tail = new Uint8Array(0);
+  #tailBytes = 0;
 
   /** The caller keeps the sum of chunks within `maxBytes`. */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
   }
 
+  /** Takes a chunk, which must not change afterwards. */
   append(chunk: Uint8Array): void {
-    const needed = this.length + chunk.length;
-    if (needed > this.#buffer.length) {
-      this.#buffer = new Uint8Array(this.#buffer.buffer.transfer(Math.min(needed * 2, this.#maxBytes)));
+    this.length += chunk.length;
+    if (chunk.length >= MIN_KEPT_BYTES && chunk.buffer.byteLength <= 2 * chunk.length) {
+      this.#sealTail();
+      this.#parts.push(chunk);
+      return;
     }
-    this.#buffer.set(chunk, this.length);
-    this.length = needed;
+    const needed = this.#tailBytes + chunk.length;
+    if (needed > this.#tail.length) {
+      const bytes = Math.max(Math.min(needed * 2, this.#maxBytes), 1024);
+      this.#tail = new Uint8Array(this.#tail.buffer.transfer(bytes));
+    }
+    this.#tail.set(chunk, this.#tailBytes);
+    this.#tailBytes = needed;
   }
 
   /** The whole message. The assembly must not be used afterwards. */
   finish(): Uint8Array {
-    return this.#buffer.subarray(0, this.length);
+    this.#sealTail();
+    return this.#parts.length === 1 ? this.#parts[0]! : concatBytes(...this.#parts);
+  }
+
+  #sealTail(): void {
+    if (this.#tailBytes === 0) return;
+    this.#parts.push(this.#tail.subarray(0, this.#tailBytes));
+    this.#tail = new Uint8Array(0);
+    this.#tailBytes = 0;
   }
 }
 

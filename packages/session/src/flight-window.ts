@@ -7,7 +7,7 @@
  * at which that would have taken the shortest round trip known, and {@link QUEUE_MS}.
  */
 import type { Clock } from "@fed/core";
-import { MAX_CHUNK_FRAME_BYTES } from "./frame.js";
+import { CUT_FRAME_BYTES, MAX_CHUNK_FRAME_BYTES } from "./frame.js";
 
 /** How long what is sent may wait in queues on the way. */
 const QUEUE_MS = 20;
@@ -72,7 +72,7 @@ export class FlightWindow {
 
   /** A message of `bytes` bytes has been cut: `next` frames have been sent with it, `underWay` bytes are under way. */
   cut(bytes: number, next: number, underWay: number): void {
-    if (this.#timed || bytes < MAX_CHUNK_FRAME_BYTES || next <= this.#firstTimed) return;
+    if (this.#timed || bytes < CUT_FRAME_BYTES || next <= this.#firstTimed) return;
     this.#timed = { next, underWay, alone: underWay === bytes, atMs: this.#clock.monotonicMs() };
   }
 

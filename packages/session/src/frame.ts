@@ -31,6 +31,11 @@ export const HEADER_BYTES = 10;
 /** Largest DATA frame, and its body. */
 export const MAX_CHUNK_FRAME_BYTES = 16 * 1024;
 export const MAX_CHUNK_BYTES = MAX_CHUNK_FRAME_BYTES - HEADER_BYTES;
+/**
+ * What longer messages are cut into. Such a frame, alone in a transport message behind four bytes of length, fills a TLS
+ * record: it arrives in one piece, and nobody has to put it together.
+ */
+export const CUT_FRAME_BYTES = MAX_CHUNK_FRAME_BYTES - 4;
 /** Largest OPEN body. */
 export const MAX_OPEN_BYTES = 64 * 1024;
 /** Largest reason in RESET, STOP, GOAWAY and END. */

@@ -11,7 +11,7 @@ import type { FedError } from "@fed/core";
 import { floodError } from "./errors.js";
 import { Fifo } from "./fifo.js";
 import type { FlightWindow } from "./flight-window.js";
-import { encodeFrameHeader, HEADER_BYTES, MAX_CHUNK_FRAME_BYTES, MAX_OPEN_BYTES } from "./frame.js";
+import { CUT_FRAME_BYTES, encodeFrameHeader, HEADER_BYTES, MAX_OPEN_BYTES } from "./frame.js";
 import type { Batch, ResendBuffer } from "./resend-buffer.js";
 
 /** Something with frames of its own: the sending half of a stream. */
@@ -38,8 +38,6 @@ interface LaneFrame {
 export const MAX_BATCH_BYTES = HEADER_BYTES + MAX_OPEN_BYTES;
 /** A message with less room than this is sent before a source is asked, so that chunks do not shrink to crumbs. */
 const MIN_ROOM_BYTES = 1024;
-/** A message takes in no more than this share of what may be under way, so that its own length delays nobody much. */
-const SHARE_OF_FLIGHT = 4;
 const empty = new Uint8Array(0);
 
 /** What an outbox tells. */
@@ -184,11 +182,11 @@ export class Outbox {
       this.#lane.shift();
       this.append(frame.type, frame.flags, frame.stream, frame.body, 0, frame.body.length);
     }
-    const enough = Math.max(this.flight.bytes / SHARE_OF_FLIGHT, MAX_CHUNK_FRAME_BYTES);
     while (this.#waiting > 0) {
+      // A longer message would delay others by its own length, and arrive in pieces.
       const filled = this.#end - this.#start;
-      const room = MAX_BATCH_BYTES - filled;
-      if (room < MIN_ROOM_BYTES || filled >= enough) return;
+      const room = CUT_FRAME_BYTES - filled;
+      if (room < MIN_ROOM_BYTES) return;
       const ring = this.#rings.find((candidate) => candidate.size > 0)!;
       if (!this.flight.admits(ring.peek()!.rank, this.#resend.bytes + filled)) return;
       const source = ring.shift()!;

@@ -3,7 +3,7 @@ import type { FedError } from "@fed/core";
 import { costOf, SendCredit } from "./credit.js";
 import { messageTooLargeError, SessionError } from "./errors.js";
 import { Fifo } from "./fifo.js";
-import { FLAG_END_MESSAGE, FLAG_END_STREAM, FRAME_CLOSE, FRAME_DATA, HEADER_BYTES, MAX_CHUNK_BYTES } from "./frame.js";
+import { CUT_FRAME_BYTES, FLAG_END_MESSAGE, FLAG_END_STREAM, FRAME_CLOSE, FRAME_DATA, HEADER_BYTES } from "./frame.js";
 import type { FrameSource, Outbox } from "./outbox.js";
 
 /** What a sending half needs from its session. */
@@ -76,7 +76,7 @@ export class SendHalf implements FrameSource {
     const cost = costOf(message.length);
     if (
       this.#pending.size === 0 &&
-      message.length <= MAX_CHUNK_BYTES &&
+      message.length <= CUT_FRAME_BYTES - HEADER_BYTES &&
       cost <= this.#allowance() &&
       outbox.admits(HEADER_BYTES + message.length, this.rank)
     ) {
@@ -123,7 +123,7 @@ export class SendHalf implements FrameSource {
       return false;
     }
     const rest = pending.message.length - pending.offset;
-    const length = Math.min(rest, MAX_CHUNK_BYTES, roomBytes - HEADER_BYTES, this.#allowance() - HEADER_BYTES);
+    const length = Math.min(rest, Math.min(CUT_FRAME_BYTES, roomBytes, this.#allowance()) - HEADER_BYTES);
     const offset = pending.offset;
     pending.offset += length;
     if (length < rest) {

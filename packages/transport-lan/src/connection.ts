@@ -13,10 +13,10 @@ import {
   toFedError,
 } from "@fed/core";
 import { LanError } from "./errors.js";
-import { encodeFrameHeader, type FrameReader } from "./framing.js";
+import { encodeFrameHeader, type FrameReader, frameHeaderBytes } from "./framing.js";
 import { closeLingerMs, type LanLimits } from "./limits.js";
 
-/** Frames up to this size are copied behind their header into one buffer; above it the copy costs more than it saves. */
+/** Messages up to this size are copied behind their header into one buffer; above it the copy costs more than it saves. */
 const copyBelowBytes = 4_096;
 
 /** What a {@link LanConnection} is made from. */
@@ -61,7 +61,6 @@ export class LanConnection implements Connection {
   #ended = false;
   #gone = false;
   #told = false;
-  #corked = false;
   #drainWaiters: DrainWaiter[] = [];
   #linger: Timer | undefined;
 
@@ -126,23 +125,17 @@ export class LanConnection implements Connection {
       );
       return false;
     }
-    if (!this.#corked) {
-      this.#corked = true;
-      socket.cork();
-      process.nextTick(() => {
-        this.#corked = false;
-        socket.uncork();
-      });
-    }
-    const header = encodeFrameHeader(message.length);
+    // No corking beyond this message: what is sent while a write is under way, Node joins by itself.
     if (message.length <= copyBelowBytes) {
-      const frame = new Uint8Array(header.length + message.length);
-      frame.set(header);
-      frame.set(message, header.length);
+      const frame = Buffer.allocUnsafe(frameHeaderBytes + message.length);
+      frame.writeUInt32BE(message.length);
+      frame.set(message, frameHeaderBytes);
       socket.write(frame, this.#written);
     } else {
-      socket.write(header);
+      socket.cork();
+      socket.write(encodeFrameHeader(message.length));
       socket.write(message, this.#written);
+      socket.uncork();
     }
     return socket.writableLength < this.#limits.sendHighWaterBytes;
   }
