@@ -18,6 +18,7 @@ export type HubErrorCode =
   | "CONSENT_TIMEOUT"
   | "EXPORT_FAILED"
   | "HTTP_PORT_IN_USE"
+  | "HUB_DUPLICATE"
   | "HUB_UNKNOWN"
   | "INPUT_STATE_INVALID"
   | "INPUT_UNANSWERED"

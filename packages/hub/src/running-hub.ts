@@ -10,6 +10,7 @@ import type { AuditTrail } from "./audit-trail.js";
 import { FleetCatalogue } from "./catalogue/fleet-catalogue.js";
 import { openToolWatch, type ToolWatch } from "./catalogue/tool-watch.js";
 import { Cluster } from "./cluster/cluster.js";
+import { DuplicateWatch } from "./cluster/duplicate.js";
 import { exportPublic } from "./cluster/export-public.js";
 import { Federation } from "./cluster/federation.js";
 import { federationEvents } from "./cluster/federation-events.js";
@@ -69,6 +70,7 @@ export class RunningHub implements Hub {
   #sources!: AppSources;
   #http: HttpServer | undefined;
   readonly #refusals: RefusalLog;
+  readonly #duplicates: DuplicateWatch;
   readonly #telemetry: Telemetry;
   readonly #calls: FleetCalls;
   #closing: Promise<void> | undefined;
@@ -83,6 +85,14 @@ export class RunningHub implements Hub {
       onError: (error) => parts.log.warn({ error }, "what an app said of itself could not be written down"),
     });
     this.#refusals = createRefusalLog((event) => parts.audit.note(event), parts.clock);
+    this.#duplicates = new DuplicateWatch({
+      connected: () => this.#federation.router.peers(),
+      leave: async () => {
+        if (!this.#closing) await this.#refederate();
+      },
+      audit: parts.audit,
+      log: parts.log,
+    });
     this.#telemetry = createTelemetry({
       selfId: parts.identity.hubId,
       clock: parts.clock,
@@ -338,11 +348,14 @@ export class RunningHub implements Hub {
       lan: lan && ((authenticator) => createLan(lan, { identity, membership, authenticator, clock })),
       connectRelay,
       relays: options.relays === false ? [] : (options.relays ?? named),
+      stopped: this.#duplicates.stopped,
       peerRate: options.limits?.peer,
       ...federationEvents({
         cluster: this.#cluster,
         refusals: this.#refusals,
         telemetry: this.#telemetry,
+        duplicates: this.#duplicates,
+        nameOfHub: (hubId) => this.#nameOfHub(hubId),
         store,
         log,
       }),
@@ -364,7 +377,8 @@ export class RunningHub implements Hub {
       clock,
       options,
       assertOperator: (principal) => this.#revocation?.assertPrincipals({ operators: [principal] }),
-      ready: () => this.#closing === undefined,
+      isReady: () => this.#closing === undefined,
+      stopped: () => this.#duplicates.stopped,
     });
     writeRunFile(directory, { url: this.#http.url, token: this.#tokens.issueForThisRun("admin") });
   }

@@ -185,6 +185,11 @@ export class PeerPaths {
   #displace(hubId: HubId, error: FedError): void {
     this.#displaced.set(hubId, error);
     this.#dialler.rest(hubId);
+    try {
+      this.#options.events.onDisplaced?.(hubId);
+    } catch {
+      // As with every listener.
+    }
   }
 
   #wanted(target: Target): boolean {

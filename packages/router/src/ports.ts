@@ -258,8 +258,12 @@ export interface Member {
   readonly addresses: readonly { readonly transport: string; readonly address: string }[];
 }
 
-/** Told that a peer's confirmed paths appeared or are all gone. What a listener throws is dropped. */
+/**
+ * Told that a peer's confirmed paths appeared or are all gone, and that a peer counts another process with this hub's id.
+ * What a listener throws is dropped.
+ */
 export interface PeerEvents {
   onPeerUp?(peer: PeerIdentity): void;
   onPeerDown?(peer: PeerIdentity, error: FedError | undefined): void;
+  onDisplaced?(peer: HubId): void;
 }

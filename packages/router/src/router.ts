@@ -68,6 +68,7 @@ class HubRouter implements Router {
           options.onPeerUp?.(peer);
         },
         onPeerDown: options.onPeerDown?.bind(options),
+        onDisplaced: options.onDisplaced?.bind(options),
       },
       clock,
       random: options.random ?? Math.random,
@@ -193,12 +194,6 @@ class HubRouter implements Router {
     for (const { deadline, caller } of this.#calls) if (caller.operator === operator) deadline.cancel(error);
     this.#execution.cutOperator(operator, error);
     this.#catalogue.purgeOperator(operator);
-  }
-
-  cutTokens(tokens: ReadonlySet<string>, error: FedError): void {
-    for (const { deadline, caller } of this.#calls) {
-      if (caller.token !== undefined && tokens.has(caller.token)) deadline.cancel(error);
-    }
   }
 
   async locate({ hub, app }: Pick<CallTarget, "hub" | "app">, options: LocateOptions): Promise<HubId> {

@@ -148,8 +148,9 @@ function showPaths({ paths, history }: { readonly paths: Paths; readonly history
 }
 
 function showStatus(status: ClusterStatus): string[] {
-  const { authority, lan, relays } = status;
+  const { authority, lan, relays, stopped } = status;
   return [
+    ...(stopped ? [`STOPPED: ${stopped.message} (${stopped.code})`, `  → ${stopped.hint}`] : []),
     `${status.name}  ${status.clusterId}`,
     `manifest ${status.manifestVersion}, good until ${new Date(status.manifestExpiresAtMs).toISOString().slice(0, 10)}; this hub's leaf until ${new Date(status.leafExpiresAtMs).toISOString().slice(0, 10)}`,
     `authority ${authority.threshold} of ${authority.keys}${authority.held ? ", held here" : ""}; ${status.revocations} revocations`,

@@ -142,8 +142,11 @@ function examinePeer({ name, state, path }: Peer): Finding[] {
 }
 
 function examineCluster(status: ClusterStatus): Finding[] {
-  const { lan, relays } = status;
-  const findings = [
+  const { lan, relays, stopped } = status;
+  const findings: Finding[] = [
+    ...(stopped
+      ? [{ what: "federation", ok: false, detail: stopped.message, code: stopped.code, hint: stopped.hint }]
+      : []),
     examineTerm("manifest", status.manifestExpiresAtMs, "it signs the next one"),
     examineTerm("leaf", status.leafExpiresAtMs, "it renews leaves"),
   ];

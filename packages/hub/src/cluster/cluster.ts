@@ -2,9 +2,11 @@
 import {
   type Clock,
   type Connection,
+  type ErrorReport,
   type FedError,
   type GuestDial,
   type HubId,
+  reportError,
   type Store,
   toFedError,
 } from "@fed/core";
@@ -61,6 +63,8 @@ export interface ClusterStatus {
   /** What a relay's operator must admit: `fedrelay1.…`. */
   readonly relayAdmissionKey: string;
   readonly relays: readonly RelayState[];
+  /** Why this hub has left the cluster's networks, if it has. */
+  readonly stopped: ErrorReport | undefined;
   readonly lan:
     | {
         readonly addresses: readonly string[];
@@ -263,7 +267,7 @@ export class Cluster {
   status(): ClusterStatus {
     const { membership } = this.#options;
     const { manifest, clusterId } = membership.current;
-    const { lan, relay, router, revocation } = this.#options.federation();
+    const { lan, relay, router, revocation, stopped } = this.#options.federation();
     const listening = router.listening().find(({ transport }) => transport === "lan");
     return {
       name: manifest.cluster.name,
@@ -280,6 +284,7 @@ export class Cluster {
       revocations: revocation?.size ?? 0,
       relayAdmissionKey: formatAdmissionKey(deriveRelayKeys(membership.clusterKey).admissionPublicKey),
       relays: relay?.relayStates ?? [],
+      stopped: stopped && reportError(stopped),
       lan: lan && {
         addresses: listening?.addresses ?? [],
         discovery: lan.discoveryState().status,

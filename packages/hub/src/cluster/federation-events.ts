@@ -1,16 +1,24 @@
 /** What a hub makes of what happens between it and the others: a line in its log, a number, a mark at the peer. */
-import type { Store } from "@fed/core";
+import type { HubId, Store } from "@fed/core";
 import type { Logger } from "../options.js";
 import type { RefusalLog } from "../refusal-log.js";
 import type { Telemetry } from "../telemetry/telemetry.js";
 import type { Cluster } from "./cluster.js";
+import type { DuplicateWatch } from "./duplicate.js";
 import type { FederationOptions } from "./federation.js";
 import { rememberAddress } from "./known-addresses.js";
 
 /** The events of a {@link FederationOptions} that are told here. */
 export type FederationEvents = Pick<
   FederationOptions,
-  "onReached" | "onPeerUp" | "onPeerDown" | "onRefused" | "onOverload" | "onRenewalFailed" | "onRelayState"
+  | "onReached"
+  | "onPeerUp"
+  | "onPeerDown"
+  | "onDisplaced"
+  | "onRefused"
+  | "onOverload"
+  | "onRenewalFailed"
+  | "onRelayState"
 >;
 
 /** Who is told. */
@@ -18,6 +26,8 @@ export interface FederationEventsOptions {
   readonly cluster: Pick<Cluster, "sessionChanged">;
   readonly refusals: RefusalLog;
   readonly telemetry: Pick<Telemetry, "refused">;
+  readonly duplicates: DuplicateWatch;
+  readonly nameOfHub: (hubId: HubId) => string | undefined;
   readonly store: Store;
   readonly log: Logger;
 }
@@ -27,6 +37,8 @@ export function federationEvents({
   cluster,
   refusals,
   telemetry,
+  duplicates,
+  nameOfHub,
   store,
   log,
 }: FederationEventsOptions): FederationEvents {
@@ -40,12 +52,14 @@ export function federationEvents({
     onPeerDown: (peer, error) => {
       cluster.sessionChanged(peer.hubId, false);
       log.info({ hub: peer.name, code: error?.code }, "a hub is gone");
-      if (error?.code === "HUB_DUPLICATE") {
-        log.warn(
-          { hub: peer.name, hint: error.hint },
-          "another process runs with this hub's id; that hub talks to it now",
-        );
-      }
+      duplicates.weigh();
+    },
+    onDisplaced: (hub) => {
+      log.warn(
+        { hub: nameOfHub(hub) ?? hub },
+        "a hub counts another process with this hub's id; it talks to that one now",
+      );
+      duplicates.displacedBy(hub);
     },
     onRefused: (from, error) => {
       refusals.add(from, error);

@@ -70,6 +70,8 @@ export interface FederationOptions {
   /** Makes the LAN transport of a member. Undefined: not on the LAN. */
   readonly lan: ((authenticator: PeerAuthenticator) => LanTransport) | undefined;
   readonly relays: readonly string[];
+  /** Why this hub stays out of every network and calls no other, if so. */
+  readonly stopped: FedError | undefined;
   /** Undefined: the platform's own WebSocket. */
   readonly connectRelay: WebSocketConnect | undefined;
   /** Of each peer; default the router's. */
@@ -82,6 +84,8 @@ export interface FederationOptions {
   readonly onGuest: (connection: Connection) => void;
   readonly onPeerUp: (peer: PeerIdentity) => void;
   readonly onPeerDown: (peer: PeerIdentity, error: FedError | undefined) => void;
+  /** A peer counts another process with this hub's id. */
+  readonly onDisplaced: (peer: HubId) => void;
   readonly onRefused: (where: string, error: FedError) => void;
   /** A request of a peer was above its rate or number. */
   readonly onOverload: (peer: HubId, error: FedError) => void;
@@ -112,8 +116,9 @@ export class Federation implements AsyncDisposable {
       clock,
       assertLeaf: (leaf) => revocation?.assertLeaf(leaf),
     });
-    this.lan = membership.joined ? options.lan?.(peerLeaves) : undefined;
-    this.relay = membership.joined && options.relays.length > 0 ? createRelay(options, peerLeaves) : undefined;
+    const isOut = !membership.joined || options.stopped !== undefined;
+    this.lan = isOut ? undefined : options.lan?.(peerLeaves);
+    this.relay = isOut || options.relays.length === 0 ? undefined : createRelay(options, peerLeaves);
     this.sync = createSync({
       state: {
         heads: () => ({ manifest: membership.current.manifest.version, revocations: revocation?.size ?? 0 }),
@@ -184,6 +189,7 @@ export class Federation implements AsyncDisposable {
         void this.renewal.greet(peer);
       },
       onPeerDown: options.onPeerDown,
+      onDisplaced: options.onDisplaced,
       clock,
     });
     this.refreshMembers();
@@ -219,7 +225,7 @@ export class Federation implements AsyncDisposable {
 
   /** Takes over the manifest in force: who may be dialled and where. Revoked members stay cut off. */
   refreshMembers(): void {
-    const { membership, revocation } = this.#options;
+    const { membership, revocation, stopped } = this.#options;
     if (!membership.joined) return;
     const revoked = (hubId: HubId) => revocation?.isRevoked("hub", hubId);
     this.router.setMembers(
@@ -234,8 +240,14 @@ export class Federation implements AsyncDisposable {
     for (const { hubId } of membership.others) {
       const entry = revoked(hubId);
       if (entry) this.router.cut(hubId, revokedError(entry));
+      else if (stopped) this.router.cut(hubId, stopped);
     }
     this.lan?.reloadCredentials();
+  }
+
+  /** Why this hub stays out of every network, if so. */
+  get stopped(): FedError | undefined {
+    return this.#options.stopped;
   }
 
   /** Ends every session and leaves every network. Idempotent. */

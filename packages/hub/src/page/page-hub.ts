@@ -8,6 +8,7 @@ import { createRevocationChecker, type RevocationChecker } from "@fed/revocation
 import { createRelayGuestDial } from "@fed/transport-relay";
 import { openAuditTrail } from "../audit-trail.js";
 import { Cluster } from "../cluster/cluster.js";
+import { DuplicateWatch } from "../cluster/duplicate.js";
 import { Federation } from "../cluster/federation.js";
 import { federationEvents } from "../cluster/federation-events.js";
 import { type Membership, openMembership } from "../cluster/membership.js";
@@ -110,6 +111,12 @@ export async function createPageHub(options: PageHubOptions): Promise<PageHub> {
       guestDials: { relay: createRelayGuestDial({ clock }) },
       relays: options.relays ?? [],
     });
+    const duplicates = new DuplicateWatch({
+      connected: () => federation!.router.peers(),
+      leave: refederate,
+      audit,
+      log,
+    });
     membership.onChange(() => {
       federation!.refreshMembers();
       federation!.sync.announce();
@@ -132,7 +139,16 @@ export async function createPageHub(options: PageHubOptions): Promise<PageHub> {
         connectRelay: undefined,
         relays: options.relays ?? relaysOf(membership),
         peerRate: undefined,
-        ...federationEvents({ cluster, refusals, telemetry: { refused() {} }, store, log }),
+        stopped: duplicates.stopped,
+        ...federationEvents({
+          cluster,
+          refusals,
+          telemetry: { refused() {} },
+          duplicates,
+          nameOfHub: (hubId) => membership.nameOf(hubId),
+          store,
+          log,
+        }),
         onListing: () => {},
         onGuest: (connection) => void cluster.welcome(connection),
       });

@@ -52,7 +52,9 @@ export interface HttpServerOptions {
   /** Hears of every request that was answered with an error. */
   readonly onRefused: (error: FedError) => void;
   /** Whether the hub can serve calls. */
-  readonly ready: () => boolean;
+  readonly isReady: () => boolean;
+  /** Why the hub federates no more, if so: then it is not ready either. */
+  readonly stopped: () => FedError | undefined;
 }
 
 /** What a route finds in its context. */
@@ -176,7 +178,11 @@ function operatorRoutes(
     return next();
   });
   app.get("/healthz", (context) => context.text("ok"));
-  app.get("/readyz", (context) => (options.ready() ? context.text("ready") : context.text("not ready", 503)));
+  app.get("/readyz", (context) => {
+    const stopped = options.stopped();
+    if (stopped) return context.text(`not ready: ${stopped.code}: ${stopped.message}`, 503);
+    return options.isReady() ? context.text("ready") : context.text("not ready", 503);
+  });
   const metrics = async (context: Context<HubEnvironment>) =>
     context.body(await options.metrics.render(), 200, { "content-type": metricsContentType });
   if (options.metrics.open) app.get("/metrics", metrics);

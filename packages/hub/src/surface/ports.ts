@@ -1,5 +1,5 @@
 /** The hub's HTTP port, put together: who may come in, what agents and operators find there. */
-import type { Clock, Store } from "@fed/core";
+import type { Clock, FedError, Store } from "@fed/core";
 import type { Hub } from "../contract.js";
 import type { FleetCalls } from "../fleet-calls.js";
 import { createAccessTokens } from "../operators/access-tokens.js";
@@ -31,13 +31,15 @@ export interface PortsOptions {
   readonly options: Pick<HubOptions, "limits" | "metrics" | "oauth">;
   /** @throws {RevocationError} OPERATOR_REVOKED. */
   readonly assertOperator: (principal: string) => void;
-  readonly ready: () => boolean;
+  readonly isReady: () => boolean;
+  /** Why the hub federates no more, if so. */
+  readonly stopped: () => FedError | undefined;
 }
 
 /** Listens at `address`. @throws {HubError} HTTP_PORT_IN_USE, OAUTH_CONFIG_INVALID. */
 export function openPorts(
   address: { readonly host: string; readonly port: number },
-  { hub, calls, tokens, telemetry, seal, store, clock, options, assertOperator, ready }: PortsOptions,
+  { hub, calls, tokens, telemetry, seal, store, clock, options, assertOperator, isReady, stopped }: PortsOptions,
 ): Promise<HttpServer> {
   const accessTokens = options.oauth && createAccessTokens(options.oauth, { hubId: hub.hubId, clock });
   const admission = createAdmission(clock, options.limits?.operator);
@@ -66,6 +68,7 @@ export function openPorts(
     },
     metrics: { render: () => hub.metrics(), open: options.metrics === "open" },
     onRefused: (error) => telemetry.refused("http", error),
-    ready,
+    isReady,
+    stopped,
   });
 }
