@@ -1,0 +1,134 @@
+/** Routers over the real LAN transport on loopback: two hubs that dial each other at the same moment. */
+import { type Connection, type HubId, randomBytes, systemClock, type Transport } from "@fed/core";
+import { createSessions } from "@fed/session";
+import { createLanTransport } from "@fed/transport-lan";
+import { afterAll, expect, it, vi } from "vitest";
+import { createTestCluster, type TestCluster } from "../../transport-lan/test/fixture/cluster.js";
+import { createFleet, type Hub, identityOf } from "./fleet.js";
+
+const fleet = createFleet();
+afterAll(() => fleet.close());
+
+/** A hub on loopback, and every connection that it ever had. */
+interface LanHub extends Hub {
+  readonly address: string;
+  readonly connections: Map<string, { readonly role: string; open: boolean }>;
+}
+
+async function lanHub(cluster: TestCluster, name: string): Promise<LanHub> {
+  const { hubId } = identityOf(name);
+  const credentials = await cluster.enrol(hubId);
+  const lan = createLanTransport({
+    credentials: () => credentials,
+    authenticator: {
+      authenticate: (evidence) => {
+        const proved = cluster.authenticator.authenticate(evidence);
+        return { ...proved, name: proved.hubId.replace(/a+$/, "") };
+      },
+    },
+    self: hubId,
+    host: "127.0.0.1",
+  });
+  const connections: LanHub["connections"] = new Map();
+  let address = "";
+  function note(connection: Connection): Connection {
+    const entry = { role: connection.role, open: true };
+    connections.set(connection.id, entry);
+    const start = connection.start.bind(connection);
+    connection.start = ({ message, closed }) =>
+      start({
+        message,
+        closed(error) {
+          entry.open = false;
+          closed(error);
+        },
+      });
+    return connection;
+  }
+  const { discover: _none, ...rest } = lan;
+  const transport: Transport = {
+    ...rest,
+    dial: async (to, options) => note(await lan.dial(to, options)),
+    async listen(handler, options) {
+      const listener = await lan.listen(
+        { ...handler, connection: (connection) => handler.connection(note(connection)) },
+        options,
+      );
+      address = listener.addresses[0]!;
+      return listener;
+    },
+  };
+  const epoch = randomBytes(16);
+  const hub = fleet.hub(name, {
+    transports: [transport],
+    clock: systemClock,
+    epoch,
+    openSession: createSessions({ epoch }).open,
+  });
+  hub.apps.set("echo", ({ params }) => params);
+  hub.shared.add("echo");
+  await hub.router.start();
+  return Object.assign(hub, { address, connections });
+}
+
+const meet = (hub: LanHub, ...others: LanHub[]) =>
+  hub.router.setMembers(
+    others.map(({ identity, address }) => ({ ...identity, addresses: [{ transport: "lan", address }] })),
+  );
+const open = ({ connections }: LanHub) => [...connections.values()].filter((connection) => connection.open);
+
+it("simultaneous dials end in one connection, that of the smaller id, and no call on the way there fails", async () => {
+  const cluster = await createTestCluster();
+  const names = Array.from({ length: 6 }, (_, i) => `pair${String.fromCharCode(98 + i)}`);
+  const pairs = await Promise.all(
+    names.map((name) => Promise.all([lanHub(cluster, `${name}b`), lanHub(cluster, `${name}c`)])),
+  );
+  let both = 0;
+  await Promise.all(
+    pairs.map(async ([smaller, larger]) => {
+      meet(smaller, larger);
+      meet(larger, smaller);
+      let calling = true;
+      const keepCalling = async (from: LanHub, to: HubId, hub: string) => {
+        let made = 0;
+        for (; calling || made < 20; made++) {
+          const result = await from.router.call(
+            { hub, app: "echo", method: "x", params: made },
+            { caller: from.caller },
+          );
+          expect(result).toBe(made);
+        }
+        expect(from.router.session(to)).toBeDefined();
+        return made;
+      };
+      await vi.waitFor(() => {
+        expect(smaller.events.length).toBe(1);
+        expect(larger.events.length).toBe(1);
+      });
+      const calls = [
+        keepCalling(smaller, larger.identity.hubId, larger.identity.name),
+        keepCalling(larger, smaller.identity.hubId, smaller.identity.name),
+      ];
+      await vi.waitFor(
+        () => {
+          expect(open(smaller).map(({ role }) => role)).toEqual(["initiator"]);
+          expect(open(larger).map(({ role }) => role)).toEqual(["responder"]);
+          for (const [hub, other] of [
+            [smaller, larger],
+            [larger, smaller],
+          ] as const) {
+            const paths = hub.router.session(other.identity.hubId)!.paths;
+            expect(paths.map(({ id }) => hub.connections.get(id)?.open)).toEqual([true]);
+          }
+        },
+        { timeout: 15_000 },
+      );
+      calling = false;
+      await Promise.all(calls);
+      // One session throughout: nobody ever lost the other.
+      expect([smaller.events.length, larger.events.length]).toEqual([1, 1]);
+      if (smaller.connections.size > 1) both++;
+    }),
+  );
+  expect(both).toBeGreaterThan(0);
+});
