@@ -12,9 +12,9 @@ const overall = { intervalMs: 10, burst: 200 };
 const quietMs = 2_000;
 const maxRoutes = 1_024;
 
-/** Counts handshakes per route and in all. */
+/** Counts handshakes per route, or per key, and in all. */
 export interface HandshakeRates {
-  /** Whether one more from this route is to be answered now. */
+  /** Whether one more from this route, or of this key, is to be answered now. */
   allows(route: Uint8Array): boolean;
 }
 

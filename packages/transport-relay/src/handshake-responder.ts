@@ -51,6 +51,8 @@ export function createHandshakeResponder(context: EndpointContext): HandshakeRes
   const { link, clock, noiseKey, bootId, entries } = context;
   const mac = createHandshakeMac(noiseKey.publicKey);
   const rates = createHandshakeRates(clock);
+  // A member may come by many routes, but with one key: most of a handshake's cost is after its key is known.
+  const keyRates = createHandshakeRates(clock);
   // What costs us no handshake is answered as rarely: our place at the relay has a rate, too, and others need it.
   const declines = createHandshakeRates(clock);
   const unconfirmed = createUnconfirmed();
@@ -100,6 +102,7 @@ export function createHandshakeResponder(context: EndpointContext): HandshakeRes
       } catch (error) {
         return refuse(unknownReason.unreadable, toFedError(error));
       }
+      if (!keyRates.allows(initiatorKey)) return refuse(unknownReason.busy, tooManyHandshakes());
       try {
         const hello = decodeInitiatorHello(payload);
         const peer = responder.admit(initiatorKey, hello);

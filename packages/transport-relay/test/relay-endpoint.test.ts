@@ -45,13 +45,9 @@ function answering() {
   });
 
   /** The first message of a guest. */
-  function initiation(route: Uint8Array, index = 1) {
+  function initiation(route: Uint8Array, index = 1, keyPair = generateNoiseKeyPair()) {
     const prologue = concatBytes(encodeUtf8(`fed-relay/1 ${tag} `), route, own);
-    const noise = noiseIk.createInitiator({
-      keyPair: generateNoiseKeyPair(),
-      responderKey: noiseKey.publicKey,
-      prologue,
-    });
+    const noise = noiseIk.createInitiator({ keyPair, responderKey: noiseKey.publicKey, prologue });
     const hello = encodeInitiatorHello({ role: "guest", timestamp: clock.nowMs(), bootId: randomBytes(16), chain: [] });
     const message1 = noise.writeMessage1(hello);
     const place = { initiatorRoute: route, responderRoute: own, index };
@@ -147,6 +143,16 @@ test("a flood from ever new routes gets 200 handshakes and then 100 a second", a
   expect(flood(80)).toBe(50);
   // 64 wait; each of the others gave way to a newer one, or was not answered at all.
   expect(refused.length).toBe(186 + 60);
+});
+
+test("one key gets no more by coming over many routes", () => {
+  const { endpoint, initiation, sent } = answering();
+  const keyPair = generateNoiseKeyPair();
+  for (let i = 0; i < 50; i++) {
+    const route = randomBytes(16);
+    endpoint.received(route, initiation(route, 1, keyPair).payload);
+  }
+  expect(sent.filter(([kind]) => kind === innerKind.respond).length).toBe(40);
 });
 
 test("dropped again and again, message 2 is sent five times a second, not in a circle", async () => {
