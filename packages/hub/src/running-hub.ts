@@ -18,12 +18,13 @@ import { lanOptions } from "./cluster/known-addresses.js";
 import { createLan } from "./cluster/lan.js";
 import { type Membership, openMembership } from "./cluster/membership.js";
 import { connectRelay } from "./cluster/relay-socket.js";
-import { applyRevocations, revoke } from "./cluster/revoking.js";
+import { applyRevocations, revoke, revokedError } from "./cluster/revoking.js";
 import { type Consent, openConsent } from "./consent/consent.js";
 import type { Hub } from "./contract.js";
 import { FleetCalls } from "./fleet-calls.js";
 import { type AgentFacts, stampFacts } from "./mcp/meta.js";
 import type { Opened } from "./opened.js";
+import { OpenExchanges } from "./operators/open-exchanges.js";
 import { type OperatorTokens, openOperatorTokens, unauthenticated } from "./operators/tokens.js";
 import type { HubOptions, Logger } from "./options.js";
 import { openPolicyBook, type PolicyBook } from "./policy-book.js";
@@ -73,6 +74,7 @@ export class RunningHub implements Hub {
   readonly #duplicates: DuplicateWatch;
   readonly #telemetry: Telemetry;
   readonly #calls: FleetCalls;
+  readonly #exchanges: OpenExchanges;
   #closing: Promise<void> | undefined;
 
   constructor(parts: HubParts) {
@@ -84,6 +86,9 @@ export class RunningHub implements Hub {
       ledgerFile: parts.directory.file("app-processes.json"),
       onError: (error) => parts.log.warn({ error }, "what an app said of itself could not be written down"),
     });
+    this.#exchanges = new OpenExchanges(parts.clock, ({ principal, token }, ended) =>
+      parts.audit.note({ type: "token.expired", ...(token && { token }), operator: principal, ended }),
+    );
     this.#refusals = createRefusalLog((event) => parts.audit.note(event), parts.clock);
     this.#duplicates = new DuplicateWatch({
       connected: () => this.#federation.router.peers(),
@@ -170,7 +175,8 @@ export class RunningHub implements Hub {
           hub === identity.name || hub === identity.hubId ? identity.hubId : this.#membership.resolve(hub).hubId,
         nameOfHub,
         onChange: (event) => audit.note(event),
-        onRevoked: (ids) => this.#federation.router.cutTokens(ids, unauthenticated("The token was revoked.")),
+        onRevoked: (ids) =>
+          this.#exchanges.end(({ token }) => ids.has(token ?? ""), unauthenticated("The token was revoked.")),
         onError: (error) => log.warn({ error }, "the use of a token could not be written down"),
       }),
     );
@@ -322,6 +328,11 @@ export class RunningHub implements Hub {
       clock: this.#parts.clock,
       onChange: (added) => {
         applyRevocations(added, this.#cluster, this.#federation);
+        for (const entry of added) {
+          if (entry.kind === "operator") {
+            this.#exchanges.end(({ principal }) => principal === entry.id, revokedError(entry));
+          }
+        }
         this.#tools.revoked(added);
       },
     });
@@ -371,6 +382,7 @@ export class RunningHub implements Hub {
       hub: this,
       calls: this.#calls,
       tokens: this.#tokens,
+      exchanges: this.#exchanges,
       telemetry: this.#telemetry,
       seal,
       store,

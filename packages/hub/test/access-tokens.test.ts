@@ -75,6 +75,8 @@ describe("an access token of the authorization server", () => {
       principal: `oauth.alice@${hubId}`,
       roles: [],
       scope: "ReadWrite",
+      // As long as it is taken: for 30 s more than it says.
+      expiresAtMs: (nowSeconds + 630) * 1000,
     });
     const scopeOf = async (claims: JWTPayload) => (await tokens.verify(await tokenOf(claims), "/mcp")).scope;
     expect(await scopeOf({ scope: "openid ReadOnly Admin" })).toBe("Admin");

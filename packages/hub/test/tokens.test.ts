@@ -196,6 +196,7 @@ describe("a child", () => {
       scope: "ReadWrite",
       token: child.id,
       allow: [{ app: "notes" }],
+      expiresAtMs: parent.expiresAtMs,
     });
   });
 

@@ -106,8 +106,6 @@ export interface Router extends AsyncDisposable {
   cut(hubId: HubId, error: FedError): void;
   /** Cancels an operator's calls here, forgets its listings and outcomes. */
   cutOperator(operator: string, error: FedError): void;
-  /** Cancels the calls made here with one of these tokens. */
-  cutTokens(tokens: ReadonlySet<string>, error: FedError): void;
   /** Every way to a hub, given by id or name, best first. @throws {RouterError} HUB_UNKNOWN. */
   paths(hub: string): PathStatus[];
   /** Members and connected peers, by name. */

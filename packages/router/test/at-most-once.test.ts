@@ -272,24 +272,6 @@ describe("calls in flight", () => {
     app.finish("free again");
     expect(await next).toBe("free again");
   });
-
-  it("made with a token are cancelled with it, here and on the other hub; others go on", async () => {
-    const [a, b] = await twoHubs({ networks: ["lan"] });
-    const app = gate(b);
-    const own = gate(a);
-    const call = (hub: string, token?: string) =>
-      a.router.call({ hub, app: "echo", method: "x" }, { caller: { ...a.caller, ...(token && { token }) } });
-    const kept = [call("alpha", "tok_b"), call("beta", "tok_b"), call("beta")];
-    const cut = [call("alpha", "tok_a"), call("beta", "tok_a")];
-    await fleet.until(() => app.calls === 3 && own.calls === 2);
-    a.router.cutTokens(new Set(["tok_a"]), new TestError({ code: "TOKEN_GONE", message: "Revoked." }));
-    for (const call of cut) await expectCode(call, "TOKEN_GONE");
-    await fleet.until(() => app.aborted.length === 1 && own.aborted.length === 1);
-    app.finish("ok");
-    own.finish("ok");
-    expect(await Promise.all(kept)).toEqual(["ok", "ok", "ok"]);
-    expect(a.records.filter((record) => "token" in record)).toMatchObject([{ token: "tok_b" }, { token: "tok_a" }]);
-  });
 });
 
 describe("a peer's rate", () => {

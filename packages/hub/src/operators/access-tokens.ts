@@ -98,7 +98,12 @@ export function createAccessTokens(
         if (isFedError(cause)) throw cause;
         throw unauthenticated(`The access token of ${issuer} is not good for this hub (${reasonOf(cause)}).`, cause);
       }
-      return { principal: formatPrincipal({ name: nameOf(payload.sub), hubId }), roles: [], scope: scopeOf(payload) };
+      return {
+        principal: formatPrincipal({ name: nameOf(payload.sub), hubId }),
+        roles: [],
+        scope: scopeOf(payload),
+        expiresAtMs: (payload.exp! + clockToleranceSeconds) * 1000,
+      };
     },
   };
 }

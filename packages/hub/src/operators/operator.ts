@@ -14,6 +14,8 @@ export interface Operator {
   readonly scope: Scope;
   /** The id of the token that was shown; absent for callers in this process and the token of this run. */
   readonly token?: string;
+  /** When the token ends, if it does by itself. */
+  readonly expiresAtMs?: number;
   /** All that may be used; absent: whatever scope and sharing allow. */
   readonly allow?: readonly Allowed[];
 }

@@ -56,11 +56,18 @@ export class TokenTree {
 
   /** Its parent must be there. */
   add(record: TokenRecord): TokenNode {
-    const { id, digest, operator: principal, roles, scope, allow } = record;
+    const { id, digest, operator: principal, roles, scope, allow, expiresAtMs } = record;
     const parent = record.parent === undefined ? undefined : this.#byId.get(record.parent);
     const node: TokenNode = {
       record,
-      operator: Object.freeze({ principal, roles, scope, token: id, ...(allow ? { allow } : {}) }),
+      operator: Object.freeze({
+        principal,
+        roles,
+        scope,
+        token: id,
+        ...(allow && { allow }),
+        ...(expiresAtMs !== undefined && { expiresAtMs }),
+      }),
       parent,
       depth: parent ? parent.depth + 1 : 0,
       revokedAtMs: record.revokedAtMs,

@@ -10,6 +10,7 @@ import { HubError } from "../errors.js";
 import type { AccessTokens } from "../operators/access-tokens.js";
 import type { Admission } from "../operators/admission.js";
 import type { Authenticate } from "../operators/authenticate.js";
+import type { OpenExchanges } from "../operators/open-exchanges.js";
 import { type Operator, requireWhole } from "../operators/operator.js";
 import { metricsContentType } from "../telemetry/metrics.js";
 import { underHeaders } from "../telemetry/trace-context.js";
@@ -42,6 +43,7 @@ export interface HttpServerOptions {
   /** The authorization server whose tokens are accepted, if any. */
   readonly accessTokens: Pick<AccessTokens, "issuer" | "audience"> | undefined;
   readonly admission: Admission;
+  readonly exchanges: OpenExchanges;
   readonly mcp: McpEndpoint;
   /** Who answers at `path`; undefined: it is no MCP endpoint. */
   readonly serviceAt: (path: string) => McpService | undefined;
@@ -90,10 +92,14 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     try {
       assertOrigin(headers.host, headers.origin);
       const operator = await operatorOf(headers.authorization, path);
+      // It went away while it was authenticated: nobody would tell that it has.
+      if (response.destroyed) return;
       const admit = <T>(read: () => Promise<T>) => admission.request(operator, read);
       const holding = admission.hold(operator);
       response.once("close", holding.release);
-      const exchange = { service, endpoint: path, operator, request, response, holding, admit };
+      const standing = options.exchanges.begin(operator);
+      response.once("close", standing.close);
+      const exchange = { service, endpoint: path, operator, request, response, holding, standing, admit };
       await underHeaders(headers, () => mcp.serve(exchange));
     } catch (cause) {
       const error = toFedError(cause);

@@ -1,6 +1,6 @@
 /** MCP up to revision 2025-11-25 over Streamable HTTP, in front of a service that knows only the later one. */
 import type { ServerResponse } from "node:http";
-import { type Clock, CoreError, type Store } from "@fed/core";
+import { type Clock, CoreError, type FedError, type Store } from "@fed/core";
 import { InFlight } from "@fed/router";
 import { HubError } from "../errors.js";
 import { failureOf, hasMembers, isObject, type RequestId, type RpcRequest, rpcCodes } from "../mcp/json-rpc.js";
@@ -92,6 +92,7 @@ export function createLegacyRequests(options: {
       return reply.fail(id, { code: rpcCodes.invalidRequest, message }, 400);
     }
     const controller = new AbortController();
+    call.standing.onEnd((error) => controller.abort(error));
     session?.calls.set(id, controller);
     const progressToken = isObject(params._meta) ? params._meta.progressToken : undefined;
     try {
@@ -201,20 +202,22 @@ export function createLegacyRequests(options: {
         before?.abort(cancelled());
       };
       let isOpen = true;
-      const close = () => {
+      const end = (why: FedError) => {
         if (!isOpen) return;
         isOpen = false;
         streams.release(operator.principal);
-        following?.abort(cancelled());
+        following?.abort(why);
         stream.end();
         if (session.closeStream !== close) return;
         session.closeStream = undefined;
         session.onSubscriptions = undefined;
       };
+      const close = () => end(cancelled());
       session.closeStream = close;
       session.onSubscriptions = follow;
       response.once("close", close);
       follow();
+      exchange.standing.onEnd(end);
     },
 
     async delete(exchange) {

@@ -36,6 +36,7 @@ export async function serveModern(
     // Closing the response's stream is how a client cancels.
     onGone: () => controller.abort(new CoreError({ code: "ABORTED", message: "The agent is gone." })),
   });
+  exchange.standing.onEnd((error) => controller.abort(error));
   const refusal = refusalOf(exchange, message, revision);
   if (refusal) return reply.fail(id, refusal, 400);
   if (removed.has(method) || method.length > maxMethodChars) {

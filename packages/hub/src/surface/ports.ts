@@ -5,6 +5,7 @@ import type { FleetCalls } from "../fleet-calls.js";
 import { createAccessTokens } from "../operators/access-tokens.js";
 import { createAdmission } from "../operators/admission.js";
 import { createAuthenticate } from "../operators/authenticate.js";
+import type { OpenExchanges } from "../operators/open-exchanges.js";
 import type { OperatorTokens } from "../operators/tokens.js";
 import type { HubOptions } from "../options.js";
 import type { Seal } from "../seal.js";
@@ -24,6 +25,7 @@ export interface PortsOptions {
   readonly hub: Hub;
   readonly calls: FleetCalls;
   readonly tokens: OperatorTokens;
+  readonly exchanges: OpenExchanges;
   readonly telemetry: Telemetry;
   readonly seal: Seal;
   readonly store: Store;
@@ -39,7 +41,20 @@ export interface PortsOptions {
 /** Listens at `address`. @throws {HubError} HTTP_PORT_IN_USE, OAUTH_CONFIG_INVALID. */
 export function openPorts(
   address: { readonly host: string; readonly port: number },
-  { hub, calls, tokens, telemetry, seal, store, clock, options, assertOperator, isReady, stopped }: PortsOptions,
+  {
+    hub,
+    calls,
+    tokens,
+    exchanges,
+    telemetry,
+    seal,
+    store,
+    clock,
+    options,
+    assertOperator,
+    isReady,
+    stopped,
+  }: PortsOptions,
 ): Promise<HttpServer> {
   const accessTokens = options.oauth && createAccessTokens(options.oauth, { hubId: hub.hubId, clock });
   const admission = createAdmission(clock, options.limits?.operator);
@@ -50,6 +65,7 @@ export function openPorts(
     accessTokens,
     authenticate,
     admission,
+    exchanges,
     mcp: createMcpEndpoint({ seal, store, clock, maxBodyBytes }),
     serviceAt: createServices({
       page: (asked) => admission.call(asked.operator, "apps.list", () => hub.apps.page(asked)),
