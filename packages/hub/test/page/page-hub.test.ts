@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import { expectCode } from "@fed/core/testing";
 import { type RunningRelay, startRelay } from "@fed/relay";
-import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { Browser, BrowserContext, CDPSession, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { bundleFromSource, launchBrowser, type Site, serveProgram } from "../../../../scripts/browser.js";
 import type { Hub } from "../../src/index.js";
@@ -29,6 +29,7 @@ describe.skipIf(typeof browser === "string")("a hub in a web page", () => {
   let site: Site;
   let context: BrowserContext;
   let page: Page;
+  let devTools: CDPSession;
   let pc1: Hub;
 
   beforeAll(async () => {
@@ -39,6 +40,8 @@ describe.skipIf(typeof browser === "string")("a hub in a web page", () => {
     site = await serveProgram(await bundleFromSource(fileURLToPath(new URL("program.ts", import.meta.url))));
     context = await (browser as Browser).newContext();
     page = await open();
+    devTools = await context.newCDPSession(page);
+    await setQuota(4 * 1024 * 1024);
     await vi.waitUntil(() => pc1.cluster.status().relays[0]?.status === "up", { timeout: 20_000 });
   });
   afterAll(async () => {
@@ -58,6 +61,13 @@ describe.skipIf(typeof browser === "string")("a hub in a web page", () => {
     return tab;
   }
 
+  /** How many bytes the browser lets the site keep, as long as `devTools` is attached; default as many as it likes. */
+  const setQuota = (quotaSize?: number) =>
+    devTools.send("Storage.overrideQuotaForOrigin", {
+      origin: new URL(site.url).origin,
+      ...(quotaSize && { quotaSize }),
+    });
+
   /** What `run` ends in there: its value, or its error's code. */
   const codeOf = (tab: Page, run: () => Promise<unknown>) =>
     tab.evaluate(`(${run})().then(() => "done", (error) => error.code ?? String(error))`) as Promise<string>;
@@ -65,6 +75,11 @@ describe.skipIf(typeof browser === "string")("a hub in a web page", () => {
   const operator = () => pc1.operators.local("ann");
   const call = (tool: string, args: Record<string, unknown> = {}, options = {}) =>
     pc1.apps.call({ hub: "page", app: "tab", tool, arguments: args }, { operator: operator(), ...options });
+  const isAnswered = () =>
+    call("title").then(
+      () => true,
+      () => false,
+    );
   const decisions = async (): Promise<unknown[]> => {
     const records = await page.evaluate(() => hub.audit.tail(50));
     return records
@@ -160,37 +175,36 @@ describe.skipIf(typeof browser === "string")("a hub in a web page", () => {
     await page.evaluate(() => openHub("another-name"));
     const after = await page.evaluate(() => ({ hubId: hub.hubId, name: hub.name, joined: hub.joined }));
     expect(after).toEqual({ hubId: before.hubId, name: "page", joined: true });
-    await expect
-      .poll(() =>
-        call("title").then(
-          () => "answered",
-          () => "",
-        ),
-      )
-      .toBe("answered");
+    await expect.poll(isAnswered).toBe(true);
     const { records } = await page.evaluate(() => hub.audit.verify());
     expect(records).toBeGreaterThan(before.records);
+  });
+
+  it("refuses calls while the browser has no room for their record, and goes on when it has", async () => {
+    await page.evaluate(() => fillDisk());
+    await expectCode(call("title"), "AUDIT_UNAVAILABLE");
+    expect(await codeOf(page, () => hub.sharing.share("tab", "role:nobody"))).toBe("STORE_FULL");
+    await setQuota();
+    await expect.poll(isAnswered).toBe(true);
   });
 
   it("comes through a relay that is started again", async () => {
     const { port } = relay;
     await relay.close();
     relay = await startRelay({ port, admissionKeys: [pc1.cluster.status().relayAdmissionKey] });
-    await expect
-      .poll(
-        () =>
-          call("title").then(
-            () => "answered",
-            () => "",
-          ),
-        { timeout: 15_000 },
-      )
-      .toBe("answered");
+    await expect.poll(isAnswered, { timeout: 15_000 }).toBe(true);
   });
 
-  it("is cut off when it is revoked, and knows it", async () => {
+  it("is cut off when it is revoked, and not let in again", async () => {
     const report = await pc1.cluster.revoke({ kind: "hub", id: "page" }, "the tab is not mine");
     expect(report.hereMs).toBeLessThan(1_000);
     await expectCode(call("title"), "HUB_REVOKED");
+    await page.reload();
+    await page.waitForFunction(() => typeof openHub === "function");
+    await page.evaluate(() => openHub());
+    const refusals = async () => (await pc1.audit.tail(50)).map(({ record }) => record.code);
+    await expect.poll(refusals).toContain("HUB_REVOKED");
+    await expectCode(call("title"), "HUB_REVOKED");
+    expect(pc1.cluster.peers()).toMatchObject([{ name: "page", state: "revoked", path: undefined }]);
   });
 });

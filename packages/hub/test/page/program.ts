@@ -5,6 +5,7 @@ declare global {
   var openHub: (name?: string) => Promise<void>;
   var hub: PageHub;
   var cancelled: string[];
+  var fillDisk: () => Promise<void>;
 }
 
 globalThis.cancelled = [];
@@ -40,4 +41,23 @@ globalThis.openHub = async (name = "page") => {
       },
     },
   });
+};
+
+/** Puts pieces into a database of its own until the smallest of them finds no room. */
+globalThis.fillDisk = async () => {
+  const opening = indexedDB.open("filler", 1);
+  opening.onupgradeneeded = () => opening.result.createObjectStore("pieces", { autoIncrement: true });
+  await new Promise((resolve) => {
+    opening.onsuccess = resolve;
+  });
+  for (let bytes = 65_536; bytes > 16; bytes >>= 1) {
+    for (let fits = true; fits; ) {
+      fits = await new Promise((resolve) => {
+        const transaction = opening.result.transaction("pieces", "readwrite");
+        transaction.objectStore("pieces").put(crypto.getRandomValues(new Uint8Array(bytes)));
+        transaction.oncomplete = () => resolve(true);
+        transaction.onabort = () => resolve(false);
+      });
+    }
+  }
 };
