@@ -27,7 +27,9 @@ export async function startFleet(directory: string): Promise<Fleet> {
   await founded.cluster.create({ name: "bench" });
   const { relayAdmissionKey } = founded.cluster.status();
   await founded.close();
-  const relay = opened.use(await startChild<{ url: string }>("./relay-process.ts", relayAdmissionKey));
+  const relay = opened.use(
+    await startChild<{ url: string }>("./relay-process.ts", { admissionKeys: [relayAdmissionKey] }),
+  );
   const relays = [relay.ready.url];
   const hub = opened.use(
     await createHub({

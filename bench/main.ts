@@ -8,6 +8,8 @@ const benches: ReadonlyMap<string, () => Promise<Bench>> = new Map([
   ["call", async () => (await import("./call.ts")).callBench],
   ["catalogue", async () => (await import("./catalogue.ts")).catalogueBench],
   ["mcp", async () => (await import("./mcp.ts")).mcpBench],
+  ["path", async () => (await import("./path.ts")).pathBench],
+  ["relay", async () => (await import("./relay.ts")).relayBench],
   ["session", async () => (await import("./session.ts")).sessionBench],
   ["up", async () => (await import("./up.ts")).upBench],
 ]);

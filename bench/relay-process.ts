@@ -1,8 +1,13 @@
 /** A relay in a process of its own. */
-import { startRelay } from "@fed/relay";
+import { type StartRelayOptions, startRelay } from "@fed/relay";
 import { serveParent } from "./child.ts";
 
-serveParent(async (admissionKey: string) => {
-  const relay = await startRelay({ admissionKeys: [admissionKey] });
+/** What the parent hands over. */
+export interface RelaySetUp extends Pick<StartRelayOptions, "limits"> {
+  readonly admissionKeys: readonly string[];
+}
+
+serveParent(async (setUp: RelaySetUp) => {
+  const relay = await startRelay(setUp);
   return { ready: { url: relay.url }, close: () => relay.close() };
 });

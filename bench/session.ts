@@ -78,7 +78,9 @@ async function wireRows({ only = "", progress }: RunOptions): Promise<Row[]> {
   for (const subject of new Set(cells.map((cell) => cell.subject))) {
     progress(`starting ${subject}`);
     const wire = subjects.get(subject)!;
-    const pair = opened.use(await startPair({ wire, issue, modules, payloadBytes, seed }));
+    const pair = opened.use(
+      await startPair({ wire, members: [await issue(), await issue()], modules, payloadBytes, seed }),
+    );
     pairs.set(subject, pair);
     await pair.work({ kind: "calls", inFlight: 64, durationMs: warmUpMs });
   }

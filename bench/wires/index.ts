@@ -8,5 +8,7 @@ export const wires: ReadonlyMap<string, () => Promise<Wire>> = new Map([
   ["secret-stream", async () => (await import("./secret-stream.ts")).secretStream],
   ["grpc", async () => (await import("./grpc.ts")).grpc],
   ["libp2p", async () => (await import("./libp2p.ts")).libp2p],
+  ["relay", async () => (await import("./relay.ts")).relay],
+  ["double-hop", async () => (await import("./double-hop.ts")).doubleHop],
   ["http2", async () => (await import("./http2.ts")).http2],
 ]);

@@ -3,14 +3,17 @@ import { startChild } from "../child.ts";
 import type { Sample } from "../load.ts";
 import { cpuMsOf, rssMiBOf } from "../process-cost.ts";
 import type { WireClientSetUp, WireWork } from "./client-process.ts";
-import type { WireCredentials } from "./wire.ts";
+import type { WireCredentials, WireRelay } from "./wire.ts";
 
 /** Options of {@link startPair}. */
 export interface PairOptions {
   readonly wire: string;
-  readonly issue: () => Promise<WireCredentials>;
-  /** `node_modules` with the packages of others. */
-  readonly modules: string;
+  /** Of the server and of the client. */
+  readonly members: readonly [WireCredentials, WireCredentials];
+  /** `node_modules` with the packages of others, for wires that need them. */
+  readonly modules?: string;
+  /** For wires that lead through a relay. */
+  readonly relay?: WireRelay;
   readonly payloadBytes: number;
   readonly seed: number;
 }
@@ -28,13 +31,14 @@ export interface WirePair extends AsyncDisposable {
 }
 
 /** Starts a server and a client that is connected to it. */
-export async function startPair({ wire, issue, modules, payloadBytes, seed }: PairOptions): Promise<WirePair> {
+export async function startPair(options: PairOptions): Promise<WirePair> {
+  const { wire, members, modules = "", relay, payloadBytes, seed } = options;
   await using opened = new AsyncDisposableStack();
-  const setUp = async () => ({ wire, modules, credentials: await issue() });
-  const server = opened.use(await startChild<string>("./wires/server-process.ts", await setUp()));
+  const setUpOf = (credentials: WireCredentials) => ({ wire, modules, credentials, ...(relay && { relay }) });
+  const server = opened.use(await startChild<string>("./wires/server-process.ts", setUpOf(members[0])));
   const client = opened.use(
     await startChild<object, WireWork, Sample>("./wires/client-process.ts", {
-      ...(await setUp()),
+      ...setUpOf(members[1]),
       address: server.ready,
       payloadBytes,
       seed,

@@ -7,6 +7,17 @@ export interface WireSetUp {
   readonly credentials: WireCredentials;
   /** `node_modules` with the packages of others. */
   readonly modules: string;
+  /** For wires that lead through a relay. */
+  readonly relay?: WireRelay;
+}
+
+/** A relay, and what the members of the cluster that it serves know. */
+export interface WireRelay {
+  readonly relayUrl: string;
+  /** base64url, 32 bytes. */
+  readonly clusterKey: string;
+  /** Secret Noise keys by hub id, base64url. */
+  readonly noiseKeys: Readonly<Record<string, string>>;
 }
 
 /** A member of one cluster: what it shows and trusts. */
