@@ -101,7 +101,7 @@ export const limits = {
   backoffFirstMs: 250,
   backoffMaxMs: 30_000,
   /** The same while the hub is reached some other way: it lives, and what it was lost over may work again at any time. */
-  backoffReachedMs: 4_000,
+  backoffReachedMs: 3_000,
   healthyAfterMs: 30_000,
   redialOnSightMs: 5_000,
   discovered: 256,

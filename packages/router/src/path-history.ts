@@ -28,15 +28,22 @@ export class PathHistory {
     this.#events = [...this.#events.slice(1 - limits.pathEvents), event];
   }
 
-  /** How often in a row `transport` was lost or in doubt, with no calm of a minute between. */
+  /**
+   * How often in a row `transport` was lost or in doubt, with no calm of a minute between. What is lost while it is in doubt
+   * has failed once.
+   */
   failures(transport: string, nowMs: number): number {
     let count = 0;
     let laterMs = nowMs;
+    let isLost = false;
     for (const { atMs, event, transport: its } of this.#events.toReversed()) {
-      if (its !== transport || (event !== "suspect" && event !== "lost")) continue;
+      if (its !== transport || event === "chosen") continue;
+      const isSame = isLost && event === "suspect";
+      isLost = event === "lost";
+      if (event !== "suspect" && event !== "lost") continue;
       if (laterMs - atMs > limits.calmMs) break;
       laterMs = atMs;
-      count++;
+      if (!isSame) count++;
     }
     return count;
   }

@@ -371,7 +371,7 @@ describe("paths", () => {
     for (const heal of heals) heal();
     const healedAtMs = fleet.clock.monotonicMs();
     await fleet.until(() => states(a, b)[0] === "lan confirmed best", 100);
-    expect(fleet.clock.monotonicMs() - healedAtMs).toBeLessThan(4_000);
+    expect(fleet.clock.monotonicMs() - healedAtMs).toBeLessThan(3_000);
   });
 
   it("do not lead to oneself", async () => {
