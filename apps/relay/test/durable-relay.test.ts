@@ -28,6 +28,7 @@ if (missing === undefined) {
       pids: async () => [relay.pid],
       restart: () => again(() => relay.close()),
       kill: () => again(() => relay.kill()),
+      hibernate: (tag) => relay.hibernate(tag),
       close: () => relay.close(),
     };
   });

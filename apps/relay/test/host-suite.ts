@@ -120,6 +120,22 @@ export function testRelayHost(name: string, start: () => Promise<RunningHost>): 
       expect(await reader.next()).toEqual(encodeUtf8("hello"));
     });
 
+    test("a connection goes on where it was after its cluster slept, where the host lets it sleep", async () => {
+      const accepted = Promise.withResolvers<Connection>();
+      const [a, b] = await startHubs(accepted.resolve);
+      const near = await a.transport.dial(b.identity.hubId);
+      const far = await accepted.promise;
+      const [reader, back] = [readConnection(far), readConnection(near)];
+      for (let i = 0; i < 3; i++) {
+        for (let part = 0; part < 4; part++) near.send(new Uint8Array(60_000).fill(4 * i + part));
+        far.send(Uint8Array.of(i));
+        for (let part = 0; part < 4; part++) expect((await reader.next())[0]).toBe(4 * i + part);
+        expect(await back.next()).toEqual(Uint8Array.of(i));
+        await host.hibernate?.(keys.tag);
+      }
+      expect([reader.closedCount(), back.closedCount()]).toEqual([0, 0]);
+    });
+
     const now = () => Math.floor(Date.now() / 1000);
     test.each<[string, string, () => Partial<RawHubOptions>]>([
       ["an expired token", "TOKEN_EXPIRED", () => ({ claims: { notBefore: now() - 100, expires: now() - 1 } })],
@@ -200,13 +216,26 @@ export function testRelayHost(name: string, start: () => Promise<RunningHost>): 
     test("a reader that is stuck is closed in the end; until then others keep their latency and memory stays", async () => {
       const [sender, stuck, a, b] = [await join(), await join(), await join(), await join()];
       const memory = async () => Math.max(...(await host.pids()).map(residentBytes));
+      const answers: (() => void)[] = [];
+      b.onFrame((frame) => {
+        if (frame.type === "recv") answers.shift()?.();
+      });
+      const latencyMs = async () => {
+        const sentMs = performance.now();
+        const answered = new Promise<void>((resolve) => void answers.push(resolve));
+        a.send(b, Uint8Array.of(1));
+        await answered;
+        return performance.now() - sentMs;
+      };
       // The same traffic to a reader that reads: what grows beyond is what the stall costs.
       let before = 0;
+      const usual: number[] = [];
       for (let i = 0; i < 400; i++) {
         sender.send(a, new Uint8Array(49_000));
         if (i % 8 < 7) continue;
         await expect.poll(() => a.count("recv") + sender.count("reset"), { interval: 5 }).toBe(i + 1);
         before = Math.max(before, await memory());
+        usual.push(await latencyMs());
       }
       a.frames.length = 0;
       const startMs = performance.now();
@@ -218,16 +247,8 @@ export function testRelayHost(name: string, start: () => Promise<RunningHost>): 
       }, 25);
       const latencies: number[] = [];
       const grown: number[] = [];
-      const answers: (() => void)[] = [];
-      b.onFrame((frame) => {
-        if (frame.type === "recv") answers.shift()?.();
-      });
       while (presence(a, stuck) !== false && performance.now() - startMs < 20_000) {
-        const sentMs = performance.now();
-        const answered = new Promise<void>((resolve) => void answers.push(resolve));
-        a.send(b, Uint8Array.of(1));
-        await answered;
-        latencies.push(performance.now() - sentMs);
+        latencies.push(await latencyMs());
         await new Promise((resolve) => setTimeout(resolve, 20));
         grown.push((await memory()) - before);
       }
@@ -239,14 +260,15 @@ export function testRelayHost(name: string, start: () => Promise<RunningHost>): 
       const p99 = latencies[Math.floor(0.99 * latencies.length)]!;
       console.info(
         `${name}: stuck for ${(stuckMs / 1000).toFixed(1)} s, ${sent} sent, ${sender.count("reset")} refused; ` +
-          `others p50 ${latencies[latencies.length >> 1]!.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms; memory +${(heldBytes / mebibyte).toFixed(1)} MiB, at most +${(grown.at(-1)! / mebibyte).toFixed(1)}`,
+          `others p50 ${latencies[latencies.length >> 1]!.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, before at most ${Math.max(...usual).toFixed(1)} ms; memory +${(heldBytes / mebibyte).toFixed(1)} MiB, at most +${(grown.at(-1)! / mebibyte).toFixed(1)}`,
       );
       expect(stuckMs).toBeGreaterThan(host.slowReaderMs);
       expect(stuckMs).toBeLessThan(host.slowReaderMs + 3_000);
       expect(sender.count("reset")).toBeGreaterThan(100);
       expect(sent * 49_000).toBeGreaterThan(40 * mebibyte);
       expect(heldBytes).toBeLessThan(24 * mebibyte);
-      expect(p99).toBeLessThan(150);
+      // A machine that is busy with other things is slow before as well.
+      expect(p99).toBeLessThan(Math.max(150, 4 * Math.max(...usual)));
       stuck.socket.resume();
       expect((await stuck.closed).code).not.toBe(1000);
     }, 40_000);

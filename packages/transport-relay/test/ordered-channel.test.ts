@@ -74,6 +74,31 @@ test("data beyond the credit that was given ends the channel", () => {
   channel.stop();
 });
 
+test("what was sent again counts once, whether it was delivered or waits for its turn", () => {
+  const [near, far] = keys();
+  const delivered: number[] = [];
+  const failures: string[] = [];
+  const channel = createOrderedChannel({
+    ...quiet,
+    cipher: createRecordCipher(1, far),
+    clock: createTestClock(),
+    transmit() {},
+    deliver: (_type, body) => void delivered.push(body[0]!),
+    failed: (error) => void failures.push(error.code),
+  });
+  const cipher = createRecordCipher(1, near);
+  const send = (sequence: number) => {
+    const body = new Uint8Array(maxRecordBytes).fill(sequence);
+    channel.receive(cipher.seal(encodePlaintext(recordType.dataLast, sequence, body))!);
+  };
+  for (let i = 0; i < 40; i++) send(0);
+  for (let i = 0; i < 40; i++) send(2);
+  expect([delivered, failures]).toEqual([[0], []]);
+  for (const sequence of [1, 1, 0, 2, 3]) send(sequence);
+  expect([delivered, failures]).toEqual([[0, 1, 2, 3], []]);
+  channel.stop();
+});
+
 test.each([
   ["crumbs", recordType.dataMore, 1],
   ["a part that is cut short", recordType.dataMore, maxRecordBytes - 1],
