@@ -98,9 +98,9 @@ async function openRelayed(hubs: readonly [WireSetUp, WireSetUp], payload: Uint8
       to.terminate();
     },
   };
-  to.on("message", (bytes: Buffer) => {
-    const arrived = decodeFrame(bytes);
-    if (arrived.type !== "recv") return;
+  to.on("message", (bytes: Buffer, isBinary: boolean) => {
+    const arrived = isBinary ? decodeFrame(bytes) : undefined;
+    if (arrived?.type !== "recv") return;
     processedBytes += arrived.payload.length;
     if (processedBytes - toldBytes >= ackEveryBytes) {
       toldBytes = processedBytes;
@@ -117,7 +117,13 @@ async function takeSocket(hub: WireSetUp): Promise<WebSocket> {
     taken = new WebSocket(url, protocols, { perMessageDeflate: false });
     return taken as ReturnType<WebSocketConnect>;
   });
-  taken!.removeAllListeners("message");
-  taken!.binaryType = "nodebuffer";
-  return taken!;
+  const socket = taken!;
+  const listeners = socket.listeners("message");
+  socket.removeAllListeners("message");
+  // Keepalives, which are text, stay the transport's.
+  socket.on("message", (bytes, isBinary) => {
+    if (!isBinary) for (const listener of listeners) listener.call(socket, bytes, isBinary);
+  });
+  socket.binaryType = "nodebuffer";
+  return socket;
 }
