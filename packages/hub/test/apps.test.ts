@@ -51,7 +51,8 @@ describe("an app that cannot start", () => {
   ] as const)("because it %s is shown as failed, with the reason", async (_why, config, reason) => {
     await using fleet = new TestFleet();
     const { call, status, echoAnswers } = await neighbours(fleet, config);
-    expect(await status()).toEqual(["bad failed", "echo ready"]);
+    // It is tried again and again, and shown as starting meanwhile.
+    await expect.poll(status).toEqual(["bad failed", "echo ready"]);
     const error = await expectCode(call("pid"), "APP_UNAVAILABLE");
     expect(error.message).toContain(reason);
     expect(error.hint).toBeTruthy();

@@ -2,11 +2,17 @@
  * Which process groups this hub has started, on disk: a hub that is killed cannot end its apps, so the next start does.
  * Only on Linux, where `/proc` tells a process from another that has its number by now.
  */
+import { randomUUID } from "node:crypto";
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { z } from "zod";
-import { endGroup, type ProcessFacts, processes, processFacts, signalGroup } from "./process-group.js";
+import { endGroup, environmentOf, type ProcessFacts, processes, processFacts, signalGroup } from "./process-group.js";
+
+/** The variable that tells what this run of the hub has started, and what that has started in turn. */
+const runVariable = "FED_APP_RUN";
 
 const ledgerFile = z.object({
+  /** The value of {@link runVariable}. */
+  run: z.uuid(),
   /** Numbers and start times mean something until the machine starts again. */
   bootId: z.string(),
   groups: z.array(z.object({ id: z.int().min(2), startTicks: z.int().min(0) })).max(4096),
@@ -15,6 +21,8 @@ type Group = z.infer<typeof ledgerFile>["groups"][number];
 
 /** The groups of one hub. */
 export interface GroupLedger {
+  /** For the environment of whatever is added: by it a child is known whose leader is gone. */
+  readonly environment: Readonly<Record<string, string>>;
   /** Writes down the group that process `id` leads. */
   add(id: number): void;
   /** Strikes out a group of which nothing is left. */
@@ -29,12 +37,13 @@ export interface GroupLedger {
 export function createGroupLedger(path: string): GroupLedger {
   const groups = new Map<number, Group>();
   const bootId = readBootId();
+  const run = randomUUID();
 
   const write = () => {
     if (bootId === undefined) return;
     try {
       if (groups.size === 0) return rmSync(path, { force: true });
-      writeFileSync(`${path}.new`, JSON.stringify({ bootId, groups: [...groups.values()] }), { mode: 0o600 });
+      writeFileSync(`${path}.new`, JSON.stringify({ run, bootId, groups: [...groups.values()] }), { mode: 0o600 });
       renameSync(`${path}.new`, path);
     } catch {
       // Said above.
@@ -42,6 +51,7 @@ export function createGroupLedger(path: string): GroupLedger {
   };
 
   return {
+    environment: { [runVariable]: run },
     add(id) {
       groups.set(id, { id, startTicks: processFacts(id)?.startTicks ?? 0 });
       write();
@@ -70,18 +80,23 @@ function leftovers(path: string, bootId: string | undefined): number[] {
   }
   if (written.bootId !== bootId || written.groups.length === 0) return [];
   const running = processes();
-  return written.groups.filter((group) => isStillOurs(group, running)).map(({ id }) => id);
+  return written.groups.filter((group) => isStillOurs(group, written.run, running)).map(({ id }) => id);
 }
 
 /**
  * While one process of a group lives, its number is given to no other; so the group is ours if its leader is the one that
- * was written down, or is gone and those that are left are of its session and began after it.
+ * was written down. Where the leader is gone, another one may have had its number since, and have left children of its own:
+ * the group is ours if those that are left are of its session, began after it, and one of them still has what `run` put into
+ * its environment.
  */
-function isStillOurs({ id, startTicks }: Group, running: readonly ProcessFacts[]): boolean {
+function isStillOurs({ id, startTicks }: Group, run: string, running: readonly ProcessFacts[]): boolean {
   const leader = running.find(({ pid }) => pid === id);
   if (leader) return leader.startTicks === startTicks && leader.group === id;
   const members = running.filter(({ group }) => group === id);
-  return members.length > 0 && members.every((each) => each.session === id && each.startTicks >= startTicks);
+  return (
+    members.every((each) => each.session === id && each.startTicks >= startTicks) &&
+    members.some(({ pid }) => environmentOf(pid)[runVariable] === run)
+  );
 }
 
 function readBootId(): string | undefined {

@@ -73,3 +73,14 @@ export function processFacts(pid: number): ProcessFacts | undefined {
   const [group, session, startTicks] = [fields[2], fields[3], fields[19]].map(Number);
   return { pid, group: group!, session: session!, startTicks: startTicks!, zombie: fields[0] === "Z" };
 }
+
+/** The environment that a process was started with; empty when there is no such process, or it is somebody else's. */
+export function environmentOf(pid: number): Record<string, string> {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${pid}/environ`, "utf8");
+  } catch {
+    return {};
+  }
+  return Object.fromEntries(text.split("\0").map((entry) => entry.split(/=(.*)/s, 2) as [string, string]));
+}

@@ -77,7 +77,7 @@ export class StdioTransport implements Transport {
     try {
       child = spawn(command, [...args], {
         cwd,
-        env: { ...inheritedEnvironment(), ...env },
+        env: { ...inheritedEnvironment(), ...env, ...this.#options.ledger.environment },
         stdio: ["pipe", "pipe", "pipe"],
         detached: hasGroups,
         windowsHide: true,

@@ -18,11 +18,16 @@ afterEach(() => {
   rmSync(root, { recursive: true });
 });
 
+/** A leader that ends before its child. */
+const orphaning = "sleep 60 & echo $!; sleep 0.2";
+
 /** A group of a shell and, below it, a sleep. */
 async function startGroup(
   script = "trap '' TERM; sleep 60 & echo $!; wait",
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<{ leader: number; child: number }> {
-  const shell = spawn("/bin/sh", ["-c", script], { detached: true, stdio: ["ignore", "pipe", "ignore"] });
+  const env = { ...process.env, ...environment };
+  const shell = spawn("/bin/sh", ["-c", script], { detached: true, stdio: ["ignore", "pipe", "ignore"], env });
   started.push(shell);
   const [line] = (await once(shell.stdout!, "data")) as [Buffer];
   return { leader: shell.pid!, child: Number(line.toString()) };
@@ -55,7 +60,7 @@ describe("a group of processes", () => {
 describe("the ledger of a hub that was killed", () => {
   const file = () => join(root, "app-processes.json");
   const written = () =>
-    JSON.parse(readFileSync(file(), "utf8")) as { bootId: string; groups: { startTicks: number }[] };
+    JSON.parse(readFileSync(file(), "utf8")) as { run: string; bootId: string; groups: { startTicks: number }[] };
 
   it("ends what it left, with all its children, and is empty then", async () => {
     const { leader, child } = await startGroup();
@@ -66,27 +71,36 @@ describe("the ledger of a hub that was killed", () => {
   });
 
   it("ends children whose leader is gone", async () => {
-    const { leader, child } = await startGroup("sleep 60 & echo $!; sleep 0.2");
-    createGroupLedger(file()).add(leader);
+    const ledger = createGroupLedger(file());
+    const { leader, child } = await startGroup(orphaning, ledger.environment);
+    ledger.add(leader);
     await expect.poll(() => processFacts(leader)?.zombie ?? true).toBe(true);
     expect(isRunning(child)).toBe(true);
     expect(await createGroupLedger(file()).reap()).toBe(1);
     expect(isRunning(child)).toBe(false);
   });
 
+  it("leaves alone the children of another leader that has had the number since", async () => {
+    const { leader, child } = await startGroup(orphaning, createGroupLedger(file()).environment);
+    createGroupLedger(file()).add(leader);
+    await expect.poll(() => processFacts(leader)?.zombie ?? true).toBe(true);
+    expect(await createGroupLedger(file()).reap()).toBe(0);
+    expect(isRunning(child)).toBe(true);
+  });
+
   it("leaves alone whoever has the number by now", async () => {
     const { leader } = await startGroup();
     createGroupLedger(file()).add(leader);
-    const { bootId, groups } = written();
-    const before = { bootId, groups: groups.map((group) => ({ ...group, startTicks: group.startTicks - 1 })) };
-    for (const ledger of [before, { bootId: "of an earlier start of the machine", groups }]) {
+    const { run, bootId, groups } = written();
+    const before = { run, bootId, groups: groups.map((group) => ({ ...group, startTicks: group.startTicks - 1 })) };
+    for (const ledger of [before, { run, bootId: "of an earlier start of the machine", groups }]) {
       writeFileSync(file(), JSON.stringify(ledger));
       expect(await createGroupLedger(file()).reap()).toBe(0);
       expect(isRunning(leader)).toBe(true);
     }
   });
 
-  it.each([["{"], ['{"bootId":1}'], ['{"bootId":"x","groups":[{"id":1,"startTicks":0}]}']])(
+  it.each([["{"], ['{"bootId":1}'], ['{"run":"x","bootId":"x","groups":[{"id":1,"startTicks":0}]}']])(
     "that is damaged ends nothing: %s",
     async (text) => {
       writeFileSync(file(), text);
