@@ -4,7 +4,7 @@
  * `kind u8 (3) | index u32 | counter u64 | ciphertext and tag`. The 13 bytes before the ciphertext are its associated data.
  * The nonce is Noise's: 32 zero bits, then the counter in little-endian.
  */
-import { openChaCha, sealChaCha } from "#chacha";
+import { type ChaChaKey, openChaCha, prepareChaChaKey, sealChaCha } from "#chacha";
 import type { NoiseKeys } from "./noise.js";
 import { createReplayWindow } from "./replay-window.js";
 
@@ -44,11 +44,19 @@ export interface RecordCipher {
   readonly bytesUnderKeys: number;
 }
 
+interface CipherKeys {
+  readonly sendKey: ChaChaKey;
+  readonly receiveKey: ChaChaKey;
+}
+
+function prepare({ sendKey, receiveKey }: NoiseKeys): CipherKeys {
+  return { sendKey: prepareChaChaKey(sendKey), receiveKey: prepareChaChaKey(receiveKey) };
+}
+
 /** A cipher for the connection with this index. Counters run on when keys change, so no counter is ever used twice. */
 export function createRecordCipher(index: number, initial: NoiseKeys): RecordCipher {
-  let sendKey = initial.sendKey;
-  let receiveKey = initial.receiveKey;
-  let next: NoiseKeys | undefined;
+  let { sendKey, receiveKey } = prepare(initial);
+  let next: CipherKeys | undefined;
   let counter = 0;
   let bytes = 0;
   const window = createReplayWindow();
@@ -96,9 +104,9 @@ export function createRecordCipher(index: number, initial: NoiseKeys): RecordCip
       return plaintext;
     },
     install(keys, sendNow) {
-      next = keys;
+      next = prepare(keys);
       if (!sendNow) return;
-      sendKey = keys.sendKey;
+      sendKey = next.sendKey;
       bytes = 0;
     },
   };
