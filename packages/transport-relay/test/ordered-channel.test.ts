@@ -94,8 +94,37 @@ test("what was sent again counts once, whether it was delivered or waits for its
   for (let i = 0; i < 40; i++) send(0);
   for (let i = 0; i < 40; i++) send(2);
   expect([delivered, failures]).toEqual([[0], []]);
-  for (const sequence of [1, 1, 0, 2, 3]) send(sequence);
-  expect([delivered, failures]).toEqual([[0, 1, 2, 3], []]);
+  for (const sequence of [1, 1, 3, 4, 5, 6]) send(sequence);
+  for (let sequence = 0; sequence < 7; sequence++) send(sequence);
+  expect([delivered, failures]).toEqual([[0, 1, 2, 3, 4, 5, 6], []]);
+  channel.stop();
+});
+
+test.each([
+  ["of what was never sent", 2, 8, 524_288n],
+  ["with more credit than can be counted", 1, 8, 2n ** 53n],
+  ["of another length", 1, 9, 524_288n],
+])("an acknowledgement %s ends the channel", (_what, next, length, credit) => {
+  const [near, far] = keys();
+  const failures: string[] = [];
+  const channel = createOrderedChannel({
+    ...quiet,
+    cipher: createRecordCipher(1, far),
+    clock: createTestClock(),
+    transmit() {},
+    failed: (error) => void failures.push(error.code),
+  });
+  const cipher = createRecordCipher(1, near);
+  const acknowledge = (sequence: number, bytes: number, granted: bigint) => {
+    const body = new Uint8Array(bytes);
+    new DataView(body.buffer).setBigUint64(0, granted);
+    channel.receive(cipher.seal(encodePlaintext(recordType.ack, sequence, body))!);
+  };
+  channel.enqueue(recordType.dataLast, Uint8Array.of(1));
+  acknowledge(1, 8, 524_288n);
+  expect([failures, channel.settled]).toEqual([[], true]);
+  acknowledge(next, length, credit);
+  expect(failures).toEqual(["PROTOCOL_ERROR"]);
   channel.stop();
 });
 
