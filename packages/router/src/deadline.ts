@@ -18,46 +18,68 @@ export interface Deadline {
 
 /** Starts a deadline of `afterMs` on `clock`, under `outer`; Infinity: none. */
 export function createDeadline(clock: Clock, afterMs: number, outer: AbortSignal | undefined): Deadline {
-  const controller = new AbortController();
+  return new RunningDeadline(clock, afterMs, outer);
+}
+
+class RunningDeadline implements Deadline {
+  readonly #clock: Clock;
+  readonly #afterMs: number;
+  readonly #outer: AbortSignal | undefined;
+  readonly #controller = new AbortController();
+  readonly #onAbort = () => this.cancel(abortedError(this.#outer!));
+  readonly #lastMs: number;
+  #endMs: number;
+  #timer: Timer | undefined;
   /** Made for whoever asks for it: most calls of this hub's own apps end without. */
-  let ended: PromiseWithResolvers<never> | undefined;
-  const cancel = (error: FedError) => {
-    if (controller.signal.aborted) return;
-    controller.abort(error);
-    ended?.reject(error);
-  };
-  const onAbort = () => cancel(abortedError(outer!));
-  const startedMs = clock.monotonicMs();
-  const lastMs = startedMs + Math.max(afterMs, limits.callMs);
-  let endMs = startedMs + afterMs;
-  let timer: Timer | undefined;
-  const watch = () => {
-    const leftMs = endMs - clock.monotonicMs();
-    if (leftMs > 0) timer = clock.setTimer(leftMs, watch);
-    else cancel(expired(afterMs));
-  };
-  if (afterMs !== Number.POSITIVE_INFINITY) timer = clock.setTimer(afterMs, watch);
-  if (outer?.aborted) onAbort();
-  else outer?.addEventListener("abort", onAbort, { once: true });
-  return {
-    signal: controller.signal,
-    get ended() {
-      if (!ended) {
-        ended = Promise.withResolvers<never>();
-        ended.promise.catch(() => {});
-        if (controller.signal.aborted) ended.reject(controller.signal.reason);
-      }
-      return ended.promise;
-    },
-    cancel,
-    renew() {
-      endMs = Math.min(clock.monotonicMs() + afterMs, lastMs);
-    },
-    done() {
-      timer?.cancel();
-      outer?.removeEventListener("abort", onAbort);
-    },
-  };
+  #ended: PromiseWithResolvers<never> | undefined;
+
+  constructor(clock: Clock, afterMs: number, outer: AbortSignal | undefined) {
+    this.#clock = clock;
+    this.#afterMs = afterMs;
+    this.#outer = outer;
+    const startedMs = clock.monotonicMs();
+    this.#lastMs = startedMs + Math.max(afterMs, limits.callMs);
+    this.#endMs = startedMs + afterMs;
+    if (afterMs !== Number.POSITIVE_INFINITY) this.#wait(afterMs);
+    if (outer?.aborted) this.#onAbort();
+    else outer?.addEventListener("abort", this.#onAbort);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  get ended(): Promise<never> {
+    if (!this.#ended) {
+      this.#ended = Promise.withResolvers<never>();
+      this.#ended.promise.catch(() => {});
+      if (this.signal.aborted) this.#ended.reject(this.signal.reason);
+    }
+    return this.#ended.promise;
+  }
+
+  cancel(error: FedError): void {
+    if (this.signal.aborted) return;
+    this.#controller.abort(error);
+    this.#ended?.reject(error);
+  }
+
+  renew(): void {
+    this.#endMs = Math.min(this.#clock.monotonicMs() + this.#afterMs, this.#lastMs);
+  }
+
+  done(): void {
+    this.#timer?.cancel();
+    this.#outer?.removeEventListener("abort", this.#onAbort);
+  }
+
+  #wait(forMs: number): void {
+    this.#timer = this.#clock.setTimer(forMs, () => {
+      const leftMs = this.#endMs - this.#clock.monotonicMs();
+      if (leftMs > 0) this.#wait(leftMs);
+      else this.cancel(expired(this.#afterMs));
+    });
+  }
 }
 
 function expired(afterMs: number): RouterError {
@@ -74,11 +96,18 @@ export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise
     work.catch(() => {});
     return Promise.reject(abortedError(signal));
   }
-  const { promise, resolve, reject } = Promise.withResolvers<T>();
-  const onAbort = () => reject(abortedError(signal));
-  const release = () => signal.removeEventListener("abort", onAbort);
-  signal.addEventListener("abort", onAbort, { once: true });
-  work.then(resolve, reject);
-  work.then(release, release);
-  return promise;
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(abortedError(signal));
+    signal.addEventListener("abort", onAbort);
+    work.then(
+      (result) => {
+        signal.removeEventListener("abort", onAbort);
+        resolve(result);
+      },
+      (cause: unknown) => {
+        signal.removeEventListener("abort", onAbort);
+        reject(cause);
+      },
+    );
+  });
 }

@@ -272,7 +272,7 @@ export class Execution {
           callId,
           app,
           outcome,
-          ...(error ? { code: error.code } : {}),
+          code: error?.code,
           durationMs: Math.round(this.#ports.clock.monotonicMs() - startedMs),
         },
         { lazily: true },
@@ -343,21 +343,22 @@ function decisionRecord(
   asked?: Pick<SharingRequest, "tool" | "caller">,
   more?: { readonly consent?: ConsentGiven; readonly replay?: true },
 ): AuditRecord {
-  const { tool, caller } = asked ?? {};
+  const caller = asked?.caller;
   return {
     type: "call.decision",
     atMs,
     callId: request.callId,
     app: request.app,
     method: request.method,
-    ...(tool === undefined ? {} : { tool }),
-    ...(request.peer ? { from: request.peer.hubId } : {}),
-    ...(caller ? { operator: caller.operator } : {}),
-    ...(caller?.token === undefined ? {} : { token: caller.token }),
-    ...(caller?.txn === undefined ? {} : { txn: caller.txn }),
+    tool: asked?.tool,
+    from: request.peer?.hubId,
+    operator: caller?.operator,
+    token: caller?.token,
+    txn: caller?.txn,
     decision,
     rule,
-    ...more,
+    consent: more?.consent,
+    replay: more?.replay,
   };
 }
 

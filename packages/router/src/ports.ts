@@ -87,6 +87,11 @@ export interface SharingDecision {
 export interface SharingPolicy {
   /** Pure; a throw denies. */
   decide(request: SharingRequest): SharingDecision;
+  /**
+   * Another number once {@link decide} may say something else of a request, whatever the caller's `txn` and `token`: listings
+   * are kept until then. Absent: they are made anew each time.
+   */
+  version?(): number;
 }
 
 /** A call that the policy allows, before anything of it runs. */
@@ -148,7 +153,10 @@ export interface KeyJournal {
   remove(key: Pick<UsedKey, "operator" | "name">): void;
 }
 
-/** One call, before its effect (`call.decision`) and after (`call.outcome`). Holds no bodies and no tokens. */
+/**
+ * One call, before its effect (`call.decision`) and after (`call.outcome`). Holds no bodies and no tokens. A member that is
+ * undefined is not written down.
+ */
 export type AuditRecord =
   | {
       readonly type: "call.decision";
@@ -156,20 +164,20 @@ export type AuditRecord =
       readonly callId: string;
       readonly app: string;
       readonly method: string;
-      readonly tool?: string;
+      readonly tool?: string | undefined;
       /** The hub it came from; absent for a local call. */
-      readonly from?: HubId;
+      readonly from?: HubId | undefined;
       /** Absent when the envelope did not verify. */
-      readonly operator?: string;
+      readonly operator?: string | undefined;
       /** The id of a local caller's token. */
-      readonly token?: string;
-      readonly txn?: string;
+      readonly token?: string | undefined;
+      readonly txn?: string | undefined;
       readonly decision: "allow" | "deny";
       readonly rule: string;
       /** How the owner's operator, who was asked, allowed it. */
-      readonly consent?: ConsentGiven;
+      readonly consent?: ConsentGiven | undefined;
       /** An earlier outcome is returned, nothing runs. */
-      readonly replay?: true;
+      readonly replay?: true | undefined;
     }
   | {
       readonly type: "call.outcome";
@@ -178,7 +186,7 @@ export type AuditRecord =
       readonly app: string;
       readonly outcome: "result" | "tool-error" | "error" | "cancelled";
       /** The error's code. */
-      readonly code?: string;
+      readonly code?: string | undefined;
       readonly durationMs: number;
     };
 
@@ -229,6 +237,8 @@ export interface ToolDefinition {
 
 export interface LocalApps {
   list(): readonly LocalApp[];
+  /** Another number once `list`, `tools` or `hints` say something else: listings are kept until then. Absent: they are made anew each time. */
+  version?(): number;
   /**
    * The tools an app was last known to have, without starting it; undefined when they are not known. Definitions that have
    * not changed are the same objects: what is made of them is remembered.

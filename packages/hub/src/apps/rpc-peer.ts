@@ -39,7 +39,11 @@ interface Pending {
   readonly method: string;
   resolve(result: unknown): void;
   reject(error: unknown): void;
+  /** Hears no signal any more. */
+  release(): void;
 }
+
+const nothing = () => {};
 
 /** Requests of one app that may wait for this hub's answer, and the bytes of their params; further ones are refused. */
 const maxAsked = 256;
@@ -88,7 +92,8 @@ export class RpcPeer {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#ended) return Promise.reject(this.#gone(false));
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    this.#pending.set(id, { method, resolve, reject });
+    const pending: Pending = { method, resolve, reject, release: nothing };
+    this.#pending.set(id, pending);
     const closing = this.#transport.hasPerRequestStream ? new AbortController() : undefined;
     const sent = this.#transport.send(
       { jsonrpc: "2.0", id, method, params } as JSONRPCMessage,
@@ -102,8 +107,9 @@ export class RpcPeer {
       closing?.abort();
       if (!closing || !this.cancelsByClosing) this.notify("notifications/cancelled", { requestId: id });
     };
-    signal.addEventListener("abort", onAbort, { once: true });
-    return promise.finally(() => signal.removeEventListener("abort", onAbort));
+    signal.addEventListener("abort", onAbort);
+    pending.release = () => signal.removeEventListener("abort", onAbort);
+    return promise;
   }
 
   /** An id for a request to come. */
@@ -197,6 +203,7 @@ export class RpcPeer {
     const pending = this.#pending.get(id);
     if (!pending) return;
     this.#pending.delete(id);
+    pending.release();
     if (isObject(error)) pending.reject(appFailure(this.#app, failureIn(error)));
     else if (isObject(result)) pending.resolve(result);
     else {
@@ -208,6 +215,7 @@ export class RpcPeer {
   #fail(id: RequestId, error: unknown): void {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
+    pending?.release();
     pending?.reject(error);
   }
 

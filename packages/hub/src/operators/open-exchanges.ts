@@ -1,5 +1,5 @@
 /** Exchanges of agents that are under way, by the token they came with: when that ends, they do. */
-import type { Clock, FedError, Timer } from "@fed/core";
+import { type Clock, type FedError, LiveSet, type Timer } from "@fed/core";
 import type { Operator } from "./operator.js";
 import { unauthenticated } from "./tokens.js";
 
@@ -16,7 +16,7 @@ export interface Standing {
 
 /** What a token's exchanges share. */
 interface Bearer {
-  readonly open: Set<OpenExchange>;
+  readonly open: LiveSet<OpenExchange>;
   timer: Timer | undefined;
 }
 
@@ -34,14 +34,17 @@ export class OpenExchanges {
 
   /** Begins one. What {@link Operator} is the same object has the same token. */
   begin(operator: Operator): Standing {
-    const bearer: Bearer = this.#bearers.get(operator) ?? { open: new Set(), timer: undefined };
-    this.#bearers.set(operator, bearer);
+    const bearer: Bearer = this.#bearers.get(operator) ?? { open: new LiveSet(), timer: undefined };
     const { open } = bearer;
     const exchange = new OpenExchange(() => {
-      if (open.delete(exchange) && open.size === 0) this.#forget(operator, bearer);
+      open.delete(place);
+      if (open.size === 0) this.#forget(operator, bearer);
     });
-    open.add(exchange);
-    if (open.size === 1) this.#watch(operator, bearer);
+    const place = open.add(exchange);
+    if (open.size === 1) {
+      this.#bearers.set(operator, bearer);
+      this.#watch(operator, bearer);
+    }
     return exchange;
   }
 
@@ -76,13 +79,20 @@ export class OpenExchanges {
 }
 
 class OpenExchange implements Standing {
-  readonly close: () => void;
+  readonly #leave: () => void;
+  #left = false;
   #ended: FedError | undefined;
   #onEnd: ((error: FedError) => void) | undefined;
 
-  constructor(close: () => void) {
-    this.close = close;
+  constructor(leave: () => void) {
+    this.#leave = leave;
   }
+
+  readonly close = (): void => {
+    if (this.#left) return;
+    this.#left = true;
+    this.#leave();
+  };
 
   onEnd(end: (error: FedError) => void): void {
     this.#onEnd = end;

@@ -96,9 +96,9 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       if (response.destroyed) return;
       const admit = <T>(read: () => Promise<T>) => admission.request(operator, read);
       const holding = admission.hold(operator);
-      response.once("close", holding.release);
+      response.on("close", holding.release);
       const standing = options.exchanges.begin(operator);
-      response.once("close", standing.close);
+      response.on("close", standing.close);
       const exchange = { service, endpoint: path, operator, request, response, holding, standing, admit };
       await underHeaders(headers, () => mcp.serve(exchange));
     } catch (cause) {
@@ -131,7 +131,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       const path = pathOf(request.url);
       const service = serviceAt(path);
       // What operators ask for may take its time without a word, such as to start an app.
-      request.socket.setTimeout(service ? silentMs : 0);
+      const patienceMs = service ? silentMs : 0;
+      if (request.socket.timeout !== patienceMs) request.socket.setTimeout(patienceMs);
       if (service) void serveAgent(request, response, path, service);
       else void operators(request, response);
     }),

@@ -133,8 +133,8 @@ async function readBody({ request, holding }: Exchange, maxBytes: number): Promi
       reject(cause);
     }
   });
-  request.once("end", () => resolve((chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)).toString("utf8")));
-  request.once("error", reject);
+  request.on("end", () => resolve((chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)).toString("utf8")));
+  request.on("error", reject);
   return promise;
 }
 

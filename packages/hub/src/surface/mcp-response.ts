@@ -41,7 +41,7 @@ export class McpResponse {
     this.#holding = holding;
     this.#onGone = onGone;
     this.#place = keepAlive(this);
-    response.once("close", () => {
+    response.on("close", () => {
       if (this.#ended) return;
       this.#stop();
       this.#onGone?.();

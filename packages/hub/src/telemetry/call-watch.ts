@@ -4,8 +4,9 @@
  * everything else hears of the calls by {@link CallEvents}.
  */
 import { type Clock, encodeBase64Url, type HubId, randomBytes } from "@fed/core";
-import type { AppContext, AppRequest, AuditSink, LocalApps, Notification } from "@fed/router";
+import type { AppContext, AppRequest, LocalApps, Notification } from "@fed/router";
 import type { Span, SpanContext } from "@opentelemetry/api";
+import type { AuditTrail } from "../audit-trail.js";
 import { isObject } from "../mcp/json-rpc.js";
 import type { AppTarget } from "../operators/within.js";
 import { CallEvents, type ObservedCall } from "./call-events.js";
@@ -101,23 +102,29 @@ export class CallWatch {
 
   /** `apps`, with an eye on what reaches them. */
   watchApps(apps: LocalApps): LocalApps {
-    return overriding(apps, {
+    return {
+      list: () => apps.list(),
+      ...(apps.tools && { tools: (app) => apps.tools?.(app) }),
+      ...(apps.hints && { hints: (app, tool) => apps.hints?.(app, tool) }),
+      ...(apps.learn && { learn: async (app, tool, context) => apps.learn?.(app, tool, context) }),
       call: (app, request, context) =>
         context.caller.local ? toApp(apps, app, request, context) : this.#peerCall(apps, app, request, context),
-    });
+    };
   }
 
   /** `audit`, with an eye on what is refused and how long writing takes. */
-  watchAudit<T extends AuditSink>(audit: T): T {
+  watchAudit(audit: AuditTrail): AuditTrail {
     const { clock } = this.#options;
-    const append: AuditSink["append"] = async (record, options) => {
-      if (record.type === "call.decision" && record.decision === "deny") this.events.deny(record);
-      const startedMs = clock.monotonicMs();
-      await audit.append(record, options);
-      if (options?.lazily) return;
-      this.auditSeconds.observe((clock.monotonicMs() - startedMs) / 1000);
+    return {
+      ...audit,
+      append: async (record, options) => {
+        if (record.type === "call.decision" && record.decision === "deny") this.events.deny(record);
+        const startedMs = clock.monotonicMs();
+        await audit.append(record, options);
+        if (options?.lazily) return;
+        this.auditSeconds.observe((clock.monotonicMs() - startedMs) / 1000);
+      },
     };
-    return overriding(audit, { append } as Partial<T>);
   }
 
   #peerCall(apps: LocalApps, app: string, request: AppRequest, context: AppContext): Promise<unknown> {
@@ -183,17 +190,6 @@ function restamped(request: AppRequest, spanContext: SpanContext | undefined): A
   const { params } = request;
   if (!isObject(params)) return request;
   return { ...request, params: withTraceContext(params, spanContext, { baggage: true }) };
-}
-
-/** `target` but for `members`; whatever else it has, now or one day, is its own. */
-function overriding<T extends object>(target: T, members: Partial<T>): T {
-  return new Proxy(target, {
-    get(_target, name) {
-      if (Object.hasOwn(members, name)) return members[name as keyof T];
-      const own: unknown = Reflect.get(target, name, target);
-      return typeof own === "function" ? own.bind(target) : own;
-    },
-  });
 }
 
 async function spanned<T>(span: Span, work: () => Promise<T>): Promise<T> {
