@@ -133,12 +133,13 @@ test("a hub that stops reading costs the relay at most its credit, and is thrown
   const flood = await admittedSocket(relay.url);
   const before = process.memoryUsage().rss;
   const frame = encodeFrame({ type: "send", route, payload: new Uint8Array(500_000) });
-  let resets = 0;
+  let refused = 0;
   flood.on("message", (data: ArrayBuffer) => {
-    if (new Uint8Array(data)[0] === 0x15) resets++;
+    // RESET, or on a slow machine NOROUTE: it was thrown out by then.
+    if ([0x15, 0x14].includes(new Uint8Array(data)[0]!)) refused++;
   });
   for (let i = 0; i < 100; i++) flood.send(frame);
-  await expect.poll(() => resets).toBeGreaterThan(90);
+  await expect.poll(() => refused).toBeGreaterThan(90);
   expect(relay.stats().outstandingBytes).toBeLessThanOrEqual(1_048_576);
   expect(process.memoryUsage().rss - before).toBeLessThan(200 * 1_048_576);
   await vi.waitFor(
