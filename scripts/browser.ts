@@ -37,7 +37,7 @@ const offNode: Readonly<Record<string, string>> = {
   "#hmac-sha256": "packages/audit-chain/src/hmac-sha256-noble.ts",
   "#ed25519": "packages/trust/src/ed25519-noble.ts",
   "#relay-ed25519": "packages/transport-relay/src/ed25519-noble.ts",
-  "#noise-dh": "packages/transport-relay/src/noise-dh-noble.ts",
+  "#noise-suite": "packages/transport-relay/src/noise-suite-noble.ts",
   "#chacha": "packages/transport-relay/src/chacha-noble.ts",
 };
 
@@ -72,12 +72,15 @@ export interface Site extends AsyncDisposable {
   readonly url: string;
 }
 
+/** As strict as a page's policy can be: no code but its own program's, none made of text, no WebAssembly. */
+const policy = "default-src 'none'; script-src 'self'; connect-src 'self' ws://127.0.0.1:*";
+
 /** Serves `program` on loopback, which browsers take for secure. */
 export async function serveProgram(program: string, title = "a page"): Promise<Site> {
   const html = `<!doctype html><title>${title}</title><script type="module" src="/program.js"></script>`;
   const server: Server = createServer(({ url }, response) => {
     const [type, body] = url === "/program.js" ? ["text/javascript", program] : ["text/html", html];
-    response.writeHead(200, { "content-type": `${type}; charset=utf-8` }).end(body);
+    response.writeHead(200, { "content-type": `${type}; charset=utf-8`, "content-security-policy": policy }).end(body);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
