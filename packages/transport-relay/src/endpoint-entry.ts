@@ -1,5 +1,6 @@
 /** What an endpoint keeps of each handshake and connection, and what both roles of a handshake share. docs/spec/relay.md §5. */
 import { type Clock, concatBytes, encodeBase64Url, encodeUtf8, type FedError, type PeerIdentity } from "@fed/core";
+import { routeKey } from "./frame.js";
 import type { NoiseKeyPair, NoiseKeys } from "./noise.js";
 import type { RelayConnection } from "./relay-connection.js";
 import type { RelayLink } from "./relay-link.js";
@@ -51,7 +52,7 @@ export function prologueOf(tag: string, initiatorRoute: Uint8Array, responderRou
 
 /** Names a connection: the other side's route and the index that its initiator drew. */
 export function entryKeyOf(route: Uint8Array, index: number): string {
-  return `${encodeBase64Url(route)}/${index}`;
+  return `${routeKey(route)}${index}`;
 }
 
 /** Where the other side is, for people. */

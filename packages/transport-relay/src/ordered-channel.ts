@@ -225,9 +225,15 @@ export function createOrderedChannel(options: OrderedChannelOptions): OrderedCha
     if (isData(type)) arrivedDataBytes += body.length;
     // Credit binds: what the reader has not taken is kept, and a peer that sends on would fill the memory.
     if (arrivedDataBytes > consumedBytes + connectionWindowBytes) throw violation();
-    held.set(sequence, { type, body });
-    heldBytes += body.length;
     acknowledgeSoon(body.length);
+    if (sequence !== nextToDeliver) {
+      held.set(sequence, { type, body });
+      heldBytes += body.length;
+      return;
+    }
+    if (stopped) return;
+    nextToDeliver++;
+    options.deliver(type, body);
     for (let next = held.get(nextToDeliver); next !== undefined && !stopped; next = held.get(nextToDeliver)) {
       held.delete(nextToDeliver++);
       heldBytes -= next.body.length;
