@@ -19,6 +19,7 @@ export interface PolicyBook extends SharingPort {
 export async function openPolicyBook(store: Store, onChange: () => void): Promise<PolicyBook> {
   const stored = await store.get(policyKey);
   let current = stored ? parsePolicy(parseJson(stored, { maxBytes: maxPolicyBytes })) : emptyPolicy;
+  let version = 0;
 
   /** One change after the other, each made of what the one before has left. */
   let turn: Promise<void> = Promise.resolve();
@@ -28,6 +29,7 @@ export async function openPolicyBook(store: Store, onChange: () => void): Promis
       const next = edit(current);
       await store.set(policyKey, canonicalJson(next));
       current = next;
+      version++;
       onChange();
     });
     turn = done.catch(() => {});
@@ -41,6 +43,7 @@ export async function openPolicyBook(store: Store, onChange: () => void): Promis
     share: (app, target, options) => change((policy) => share(policy, app, target, options)),
     unshare: (app, target, options) => change((policy) => unshare(policy, app, target, options)),
     decide: (request) => outsideScope(request) ?? decide(current, request),
+    version: () => version,
   };
 }
 

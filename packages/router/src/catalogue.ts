@@ -41,7 +41,7 @@ export interface CatalogueOptions {
   readonly clock: Clock;
   readonly digest: Digest;
   /** This hub's apps, as the policy shows them to `caller`. */
-  local(caller: Caller): readonly ListedApp[];
+  local(caller: Caller): Shown;
   /** Every other hub that may have apps. */
   hubs(): readonly Hub[];
   /** A hub showed somebody something that is not remembered of it yet. */
@@ -141,7 +141,7 @@ export class Catalogue {
     const nowMs = clock.monotonicMs();
     return hubs.map((hub): HubView => {
       if (hub.hubId === self.hubId) {
-        const shown = new Shown(local(caller), 0, "");
+        const shown = local(caller);
         return { id: hub.hubId, name: hub.name, path: "local", shown, stale: false, asOfMs: clock.nowMs() };
       }
       const path = paths.best(hub.hubId)?.transport;

@@ -26,6 +26,9 @@ export const limits = {
   listApps: 512,
   titleChars: 256,
   descriptionChars: 2048,
+  /** Listings of its own apps that a hub keeps for those who ask again, one per caller; bytes of their JSON. */
+  ownListings: 256,
+  ownListingBytes: 16 * 1024 * 1024,
   /** Tools listed of one app; the texts of each. */
   listTools: 256,
   toolNameChars: 256,

@@ -3,7 +3,8 @@ import { canonicalJson, encodeBase64Url, encodeUtf8 } from "@fed/core";
 import type { Execution } from "./execution.js";
 import { limits } from "./limits.js";
 import { compare, isToolName, type ListedApp, type ToolSummary, textsOf } from "./listing.js";
-import type { Caller, Digest, LocalApp, LocalApps, ToolDefinition } from "./ports.js";
+import { Shown } from "./listings.js";
+import type { Caller, Digest, LocalApp, LocalApps, SharingPolicy, ToolDefinition } from "./ports.js";
 
 /** Room for the braces and names around the apps. */
 const frameBytes = 64;
@@ -11,6 +12,8 @@ const frameBytes = 64;
 /** What {@link OwnListing} is handed. */
 export interface OwnListingPorts {
   readonly apps: LocalApps;
+  /** That of the execution. */
+  readonly policy: SharingPolicy;
   readonly execution: Execution;
   readonly digest: Digest;
 }
@@ -20,13 +23,46 @@ export class OwnListing {
   readonly #ports: OwnListingPorts;
   /** By definition: an app's tools are hashed once, however many ask. */
   readonly #summaries = new WeakMap<ToolDefinition, ToolSummary | "unlistable">();
+  /** By caller, the one read longest ago first; all of them made of apps and policy as they were at `#version`. */
+  readonly #kept = new Map<string, Shown>();
+  #keptBytes = 0;
+  #version = "";
 
   constructor(ports: OwnListingPorts) {
     this.#ports = ports;
   }
 
   /** This hub's apps that `caller` may call something of, by name, with the tools it may call. */
-  of(caller: Caller): ListedApp[] {
+  of(caller: Caller): Shown {
+    const { apps, policy } = this.#ports;
+    const [ofApps, ofPolicy] = [apps.version?.(), policy.version?.()];
+    if (ofApps === undefined || ofPolicy === undefined) return this.#made(caller);
+    const version = `${ofApps} ${ofPolicy}`;
+    if (version !== this.#version) {
+      this.#version = version;
+      this.#kept.clear();
+      this.#keptBytes = 0;
+    }
+    const key = keyOf(caller);
+    const kept = this.#kept.get(key);
+    this.#kept.delete(key);
+    const shown = kept ?? this.#made(caller);
+    this.#kept.set(key, shown);
+    if (!kept) this.#bound(shown.bytes);
+    return shown;
+  }
+
+  /** Makes room for what has `bytes` more. */
+  #bound(bytes: number): void {
+    this.#keptBytes += bytes;
+    for (const [key, oldest] of this.#kept) {
+      if (this.#kept.size <= limits.ownListings && this.#keptBytes <= limits.ownListingBytes) return;
+      this.#kept.delete(key);
+      this.#keptBytes -= oldest.bytes;
+    }
+  }
+
+  #made(caller: Caller): Shown {
     const { apps, execution } = this.#ports;
     const shown = apps
       .list()
@@ -40,7 +76,7 @@ export class OwnListing {
    * Every app is named; texts and tools take the room that is left. Apps with few tools come first, and each may take an
    * equal share of what those before it have left, so that one with very many crowds out nobody.
    */
-  #fitting(apps: readonly LocalApp[], caller: Caller): ListedApp[] {
+  #fitting(apps: readonly LocalApp[], caller: Caller): Shown {
     let room = limits.listBytes - frameBytes;
     const named = apps.map(({ app, status }) => ({ app, status }));
     for (const entry of named) room -= jsonBytes(entry);
@@ -64,7 +100,7 @@ export class OwnListing {
         ...(fitting.more && { more: true }),
       };
     }
-    return described;
+    return new Shown(described, limits.listBytes - room, "");
   }
 
   #tools(
@@ -101,6 +137,11 @@ export class OwnListing {
     }
     return known === "unlistable" ? undefined : known;
   }
+}
+
+/** All that a decision may depend on: everything but what is of one request alone. */
+function keyOf({ txn: _txn, token: _token, ...caller }: Caller): string {
+  return JSON.stringify(caller);
 }
 
 /**

@@ -78,7 +78,7 @@ class HubRouter implements Router {
     });
     this.#directory = new Directory(self, this.#paths);
     this.#execution = new Execution({ ...options, clock });
-    const own = new OwnListing({ apps, execution: this.#execution, digest });
+    const own = new OwnListing({ apps, policy: options.policy, execution: this.#execution, digest });
     this.#announcer = new Announcer({ clock, session: (hubId) => this.session(hubId) });
     this.#server = new Server({
       execution: this.#execution,

@@ -82,7 +82,7 @@ export class Server {
       const caller = this.#identify(there, envelope, bodyDigest);
       this.#ports.revocation.assertCaller(caller, there.peer);
       this.#ports.onListed(there.peer.hubId);
-      return encodeResult({ apps: this.#ports.own.of(caller) }, this.#ports.revocation.size, limits.listBytes);
+      return encodeResult({ apps: this.#ports.own.of(caller).apps }, this.#ports.revocation.size, limits.listBytes);
     });
   }
 

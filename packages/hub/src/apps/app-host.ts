@@ -55,6 +55,7 @@ export interface AppHost extends LocalApps, AsyncDisposable {
   health(): AppHealth[];
   /** The last lines an app printed on standard error, without its secrets. @throws {HubError} APP_UNKNOWN. */
   logs(app: string, count?: number): string[];
+  version(): number;
   /** The tools an app had when it was last asked, now or in an earlier run with the same configuration. */
   tools(app: string): readonly ToolDefinition[] | undefined;
   /** One of them. */
@@ -85,7 +86,9 @@ export function createAppHost(options: AppHostOptions): AppHost {
   const onExit = () => ledger.signalAll();
   process.on("exit", onExit);
 
+  let changes = 0;
   const tell = (app?: string): void => {
+    changes++;
     for (const listener of listeners) listener(app);
   };
 
@@ -182,6 +185,7 @@ export function createAppHost(options: AppHostOptions): AppHost {
       configuring = Promise.all([configuring, opening]).then(() => apply(wanted));
       return configuring;
     },
+    version: () => changes + known.version,
     list() {
       return [...apps.values()].map(
         (app): LocalApp => ({

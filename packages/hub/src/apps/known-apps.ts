@@ -31,6 +31,8 @@ const maxKept = 512;
 export class KnownApps {
   readonly #store: Store;
   readonly #apps = new Map<string, Kept>();
+  /** How often something else was learnt. */
+  version = 0;
   #loading: Promise<void> | undefined;
 
   constructor(store: Store) {
@@ -66,6 +68,7 @@ export class KnownApps {
     const before = this.#apps.get(app);
     const kept = keep(fingerprint, known);
     this.#apps.set(app, kept);
+    this.version++;
     if (fingerprint === undefined) return;
     const text = format(kept);
     if (before && format(before) === text) return;

@@ -25,6 +25,7 @@ export interface RatedTool {
 
 /** The hub's own apps, with what is known of their tools. */
 export interface DefinedApps extends LocalApps {
+  version(): number;
   /** A tool as its app defines it; the same object until the definition changes. */
   tool(app: string, tool: string): ToolDefinition | undefined;
   tools(app: string): readonly ToolDefinition[] | undefined;
@@ -71,6 +72,11 @@ export class Guard implements LocalApps {
 
   tools(app: string): readonly ToolDefinition[] | undefined {
     return this.#apps.tools(app);
+  }
+
+  /** Both only grow, so their sum is another one when either is. */
+  version(): number {
+    return this.#apps.version() + this.#rules.version();
   }
 
   learn(app: string, tool: string, context: AppContext): Promise<void> {

@@ -22,6 +22,8 @@ export interface ToolRuleBook {
   change(app: string, tools: string, change: ToolRuleChange): Promise<void>;
   /** What holds for one tool; undefined when there is no rule for the app. Costs one look-up then. */
   ruleFor(app: string, tool: string | undefined): ToolRule | undefined;
+  /** How often the rules have changed. */
+  version(): number;
 }
 
 /** Loads the rules kept in `store`. `onChange` follows every change. */
@@ -30,6 +32,7 @@ export async function openToolRuleBook(store: Store, onChange: () => void): Prom
   let current = stored ? parseToolRules(parseJson(stored, { maxBytes })) : noToolRules;
   /** By app, and by tool; `undefined` is a request of no tool. */
   let remembered = rememberedOf(current);
+  let version = 0;
   /** One change after the other, each made of what the one before has left. */
   let turn: Promise<void> = Promise.resolve();
 
@@ -43,6 +46,7 @@ export async function openToolRuleBook(store: Store, onChange: () => void): Prom
         await store.set(rulesKey, canonicalJson(next));
         current = next;
         remembered = rememberedOf(next);
+        version++;
         onChange();
       });
       turn = done.catch(() => {});
@@ -58,6 +62,7 @@ export async function openToolRuleBook(store: Store, onChange: () => void): Prom
       rules.set(tool, rule);
       return rule;
     },
+    version: () => version,
   };
 }
 

@@ -115,6 +115,28 @@ describe("the catalogue", () => {
     await expect.poll(shown).toEqual(["app ready", "late stopped"]);
     await pc2.consent.change("app", "work", { risk: "execute" });
     await expect.poll(async () => (await pc1.apps.list({ operator }))[0]?.tools?.[0]?.risk).toBe("execute");
+    await pc2.sharing.unshare("app", "cluster");
+    await expect.poll(shown).toEqual(["late stopped"]);
+  });
+
+  it("shows this hub's own operators what has changed in the very next list", async () => {
+    await using fleet = new TestFleet();
+    const hub = await fleet.hub("pc1", { apps: { echo: testApp() } });
+    await hub.apps.settled();
+    const operator = hub.operators.local("tester");
+    const list = async () =>
+      (await hub.apps.list({ operator })).map(({ app, status, tools }) => [
+        app,
+        status,
+        tools?.find(({ name }) => name === "wait")?.risk,
+      ]);
+    expect(await list()).toEqual([["echo", "ready", "write"]]);
+    await hub.consent.change("echo", "wait", { risk: "read" });
+    expect(await list()).toEqual([["echo", "ready", "read"]]);
+    await hub.apps.stop("echo");
+    expect(await list()).toEqual([["echo", "stopped", "read"]]);
+    await hub.apps.configure({});
+    expect(await list()).toEqual([]);
   });
 });
 

@@ -33,6 +33,9 @@ class Notes implements DefinedApps {
   tools() {
     return this.listed ? definitions : undefined;
   }
+  version() {
+    return this.listings;
+  }
   tool(_app: string, name: string) {
     return this.tools()?.find((tool) => tool.name === name);
   }
