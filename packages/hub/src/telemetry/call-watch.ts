@@ -104,6 +104,7 @@ export class CallWatch {
   watchApps(apps: LocalApps): LocalApps {
     return {
       list: () => apps.list(),
+      ...(apps.version && { version: () => apps.version!() }),
       ...(apps.tools && { tools: (app) => apps.tools?.(app) }),
       ...(apps.hints && { hints: (app, tool) => apps.hints?.(app, tool) }),
       ...(apps.learn && { learn: async (app, tool, context) => apps.learn?.(app, tool, context) }),

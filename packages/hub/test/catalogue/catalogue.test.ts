@@ -131,6 +131,8 @@ describe("the catalogue", () => {
         tools?.find(({ name }) => name === "wait")?.risk,
       ]);
     expect(await list()).toEqual([["echo", "ready", "write"]]);
+    const [first, second] = await Promise.all([hub.apps.list({ operator }), hub.apps.list({ operator })]);
+    expect(second[0]?.tools, "made once while nothing changes").toBe(first[0]?.tools);
     await hub.consent.change("echo", "wait", { risk: "read" });
     expect(await list()).toEqual([["echo", "ready", "read"]]);
     await hub.apps.stop("echo");
