@@ -1,5 +1,5 @@
 import type { Priority, Stream } from "@fed/core";
-import { expectCode } from "@fed/core/testing";
+import { createTestClock, expectCode } from "@fed/core/testing";
 import { describe, expect, it, vi } from "vitest";
 import {
   CUT_FRAME_BYTES,
@@ -37,7 +37,7 @@ describe("what leaves first", () => {
   });
 
   it("a control message overtakes a backlog of bulk", async () => {
-    const peer = await rawPeer();
+    const peer = await rawPeer({ clock: createTestClock() });
     const bulk = peer.session.open(nothing, { priority: "bulk" });
     void bulk.send(new Uint8Array(1024 * 1024)).catch(() => {});
     await pingThrough(peer);
