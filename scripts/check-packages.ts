@@ -54,7 +54,7 @@ async function checkUniversal({ path, directory }: Workspace): Promise<void> {
     format: "esm",
     platform: "browser",
     conditions: ["browser"],
-    external: ["@*", "asn1js", "canonicalize", "noise-protocol", "pkijs", "zod", "node:*"],
+    external: ["@*", "asn1js", "canonicalize", "pkijs", "zod", "node:*"],
     logLevel: "silent",
   });
   for (const { imports } of Object.values(metafile.outputs)) {
