@@ -6,6 +6,8 @@ import type { ResendBuffer } from "./resend-buffer.js";
 
 /** How long a path that the peer has moved to is used after the peer was last heard there. */
 const FOLLOW_MS = 10_000;
+/** A path that brings nothing for so long, while another one does, is no longer used by the peer. */
+const SILENT_MS = 1_000;
 
 /** What a {@link PathSet} is made from. */
 export interface PathSetOptions {
@@ -82,6 +84,11 @@ export class PathSet {
     this.#take();
   }
 
+  /** Frames come first over `path`, which is not used: the peer is followed, unless it sends over those in use as well. */
+  heard(path: LivePath): void {
+    if (this.#isAlone(path)) this.follow(path);
+  }
+
   /** Sends what may go now over every path in use. The slowest does not hold up the others. */
   pump(): void {
     const { outbox, resend } = this.#options;
@@ -112,11 +119,17 @@ export class PathSet {
   #unfollow(): void {
     const { clock } = this.#options;
     const path = this.#followed;
-    const restMs = path ? path.heardAtMs + FOLLOW_MS - clock.monotonicMs() : 0;
+    // Two that follow each other would never end it: each hears the other's frames there, and now and then they come first.
+    const restMs = path && this.#isAlone(path) ? path.heardAtMs + FOLLOW_MS - clock.monotonicMs() : 0;
     this.#following = restMs > 0 ? clock.setTimer(restMs, () => this.#unfollow()) : undefined;
     if (this.#following) return;
     this.#followed = undefined;
     this.#take();
+  }
+
+  /** Whether the peer sends over `path` and over none of those that this side would use anyway. */
+  #isAlone(path: LivePath): boolean {
+    return this.#used.every((used) => used === path || used.arrivedAtMs + SILENT_MS < path.heardAtMs);
   }
 
   #take(): void {

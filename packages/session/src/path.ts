@@ -42,6 +42,8 @@ export class LivePath implements SessionPath {
   blocked = false;
   /** Monotonic, when a frame last came over it for the first time, or the peer said that it would. */
   heardAtMs = 0;
+  /** Monotonic, when the peer last sent sequenced frames over it, whether they had come before or not. */
+  arrivedAtMs = Number.NEGATIVE_INFINITY;
   readonly #connection: Connection;
   readonly #host: PathHost;
   readonly #clock: Clock;
@@ -162,10 +164,12 @@ export class LivePath implements SessionPath {
     reader.load(bytes);
     try {
       const { received } = host;
+      const before = this.#arriving;
       while (!host.over && !this.#over && reader.next()) {
         if (reader.type > frame.LAST_SEQUENCED_TYPE) this.#takeOwn(reader);
         else if (this.#isNew()) host.take(reader);
       }
+      if (this.#arriving !== before) this.arrivedAtMs = this.#clock.monotonicMs();
       if (host.received > received) this.#heard();
     } catch (cause) {
       host.breach(cause);
@@ -200,12 +204,13 @@ export class LivePath implements SessionPath {
     this.#arriving = sequence;
     // The peer sends again what it does not know to have arrived.
     this.acknowledge();
-    this.#heard();
+    this.heardAtMs = this.#clock.monotonicMs();
+    if (!this.#used) this.#host.pathSet.follow(this);
   }
 
   #heard(): void {
     this.heardAtMs = this.#clock.monotonicMs();
-    if (!this.#used && !this.#over && !this.#host.over) this.#host.pathSet.follow(this);
+    if (!this.#used && !this.#over && !this.#host.over) this.#host.pathSet.heard(this);
   }
 
   #sendFrom(sequence: number): void {

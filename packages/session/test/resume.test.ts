@@ -268,6 +268,55 @@ describe("several connections at once", () => {
     here.close();
   });
 
+  it("that both sides have left again carries nothing, though it is the faster one", async () => {
+    const clock = createTestClock();
+    const near = createSessions({ epoch: epochOf(1), clock });
+    const far = createSessions({ epoch: epochOf(2), clock });
+    const met = Promise.withResolvers<Stream>();
+    let overFast = 0;
+    const join = async (latencyMs: number): Promise<[Session, Session]> => {
+      const network = createMemoryNetwork({ clock, latencyMs });
+      const accepted = Promise.withResolvers<Connection>();
+      await network.transport({ identity: bob }).listen({ connection: accepted.resolve });
+      const dialling = network.transport({ identity: alice }).dial(bob.hubId);
+      await clock.advance(1000);
+      const ends = [await dialling, await accepted.promise] as const;
+      for (const end of latencyMs === 1 ? ends : []) {
+        const { send } = end;
+        end.send = (bytes) => {
+          overFast++;
+          return send.call(end, bytes);
+        };
+      }
+      const opening = Promise.all([near.open(ends[0], noStreams), far.open(ends[1], { stream: met.resolve })]);
+      await clock.advance(1000);
+      return opening;
+    };
+    const [here, there] = await join(100);
+    await join(1);
+    const toBob = here.open(new Uint8Array(1));
+    await clock.advance(1000);
+    const toAlice = await met.promise;
+    const talk = async (ms: number) => {
+      for (let at = 0; at < ms; at += 100) {
+        for (const stream of [toBob, toAlice]) {
+          await stream.send(new Uint8Array(8));
+          void stream.receive();
+        }
+        await clock.advance(100);
+      }
+    };
+    for (const session of [here, there]) session.use(session.paths[1]!);
+    await talk(3_000);
+    for (const session of [here, there]) session.use(session.paths[0]!);
+    await talk(25_000);
+    const before = overFast;
+    await talk(10_000);
+    // Its keepalive alone.
+    expect(overFast - before).toBeLessThan(8);
+    here.close();
+  });
+
   it("end together with the session", async () => {
     const pair = await hubs();
     const [near, far] = await pair.connect();
