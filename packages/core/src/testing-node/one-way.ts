@@ -35,9 +35,12 @@ export class OneWay {
   #queuedBytes = 0;
   #busyUntilMs = 0;
   #lastDueMs = 0;
+  /** Ends for which something is sent again only later. */
+  readonly #deferred = new Set<Socket>();
   /** How many want that nothing arrives. */
   #holds = 0;
   #timer: NodeJS.Timeout | undefined;
+  readonly #timers = new Set<NodeJS.Timeout>();
 
   constructor(conditions: LineConditions, random: () => number) {
     this.#conditions = conditions;
@@ -57,8 +60,19 @@ export class OneWay {
     this.#holds++;
   }
 
-  release(): void {
+  /** What has waited so far goes on after `delayMs`; what comes on other connections is not held up. */
+  release(delayMs: number): void {
     this.#holds--;
+    const waiting = new Set(delayMs > 0 ? this.#queue.map(({ to }) => to) : []);
+    for (const to of waiting) this.#deferred.add(to);
+    if (waiting.size > 0) {
+      const timer = setTimeout(() => {
+        this.#timers.delete(timer);
+        for (const to of waiting) this.#deferred.delete(to);
+        this.#deliver();
+      }, delayMs);
+      this.#timers.add(timer);
+    }
     this.#deliver();
   }
 
@@ -78,6 +92,7 @@ export class OneWay {
   /** What is under way is lost. */
   close(): void {
     clearTimeout(this.#timer);
+    for (const timer of this.#timers) clearTimeout(timer);
     this.#queue = [];
   }
 
@@ -97,18 +112,21 @@ export class OneWay {
     clearTimeout(this.#timer);
     if (this.held) return;
     const nowMs = performance.now();
-    let count = 0;
-    for (const { to, arrival, dueMs } of this.#queue) {
-      if (dueMs > nowMs) break;
-      count++;
+    const left: Segment[] = [];
+    for (const segment of this.#queue) {
+      const { to, arrival, dueMs } = segment;
+      if (dueMs > nowMs || this.#deferred.has(to)) {
+        left.push(segment);
+        continue;
+      }
       this.#queuedBytes -= lengthOf(arrival);
       if (to.destroyed) continue;
       if (arrival === "reset") to.resetAndDestroy();
       else if (arrival === "end") to.end();
       else to.write(arrival);
     }
-    this.#queue.splice(0, count);
-    const [next] = this.#queue;
+    this.#queue = left;
+    const next = left.find(({ to }) => !this.#deferred.has(to));
     if (next) this.#timer = setTimeout(() => this.#deliver(), next.dueMs - nowMs);
     this.#flow();
   }

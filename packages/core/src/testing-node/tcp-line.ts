@@ -85,7 +85,8 @@ export async function createTcpLine(options: TcpLineOptions): Promise<TcpLine> {
     const askedAtMs = performance.now();
     while (holes > 0) {
       await new Promise<void>((resolve) => void healed.add(resolve));
-      await untilRetry(askedAtMs, firstRetryMs.connection);
+      const delayMs = retryInMs(askedAtMs, firstRetryMs.connection);
+      await pause(delayMs, undefined, { signal: closing.signal }).catch(() => {});
     }
     if (near.destroyed || closing.signal.aborted) return void near.destroy();
     const far = connect({ host, port, noDelay: true, allowHalfOpen: true });
@@ -101,36 +102,27 @@ export async function createTcpLine(options: TcpLineOptions): Promise<TcpLine> {
     ways.back.carry(far, near);
   }
 
-  /** Until something that began then and is tried again with doubled pauses is tried next. */
-  async function untilRetry(sinceMs: number, firstMs: number): Promise<void> {
-    const elapsedMs = performance.now() - sinceMs;
-    let at = firstMs;
-    for (let wait = firstMs; at < elapsedMs; at += wait) wait *= 2;
-    await pause(at - elapsedMs, undefined, { signal: closing.signal }).catch(() => {});
-  }
-
-  function hold(direction: LineDirection | undefined, heal: (release: () => void) => void): Heal {
+  function hold(direction: LineDirection | undefined, heal: () => number): Heal {
     const held = direction ? [ways[direction]] : [ways.there, ways.back];
     for (const way of held) way.hold();
     let done = false;
     return () => {
       if (done) return;
       done = true;
-      heal(() => {
-        for (const way of held) way.release();
-      });
+      const delayMs = heal();
+      for (const way of held) way.release(delayMs);
     };
   }
 
   function blackhole(direction?: LineDirection): Heal {
     const sinceMs = performance.now();
     holes++;
-    return hold(direction, (release) => {
+    return hold(direction, () => {
       if (--holes === 0) {
         for (const go of healed) go();
         healed.clear();
       }
-      void untilRetry(sinceMs, firstRetryMs.bytes).then(release);
+      return retryInMs(sinceMs, firstRetryMs.bytes);
     });
   }
 
@@ -151,7 +143,7 @@ export async function createTcpLine(options: TcpLineOptions): Promise<TcpLine> {
       for (const way of [ways.there, ways.back]) way.conditions = conditions;
     },
     blackhole,
-    stall: (direction) => hold(direction, (release) => release()),
+    stall: (direction) => hold(direction, () => 0),
     async flap(times, downMs, upMs) {
       for (let n = 0; n < times; n++) {
         const heal = blackhole();
@@ -180,4 +172,12 @@ export async function createTcpLine(options: TcpLineOptions): Promise<TcpLine> {
       await once(server, "close");
     },
   };
+}
+
+/** When something that was tried then, and is tried again after pauses that double, is tried next. */
+function retryInMs(sinceMs: number, firstMs: number): number {
+  const elapsedMs = performance.now() - sinceMs;
+  let at = firstMs;
+  for (let wait = firstMs; at < elapsedMs; at += wait) wait *= 2;
+  return at - elapsedMs;
 }

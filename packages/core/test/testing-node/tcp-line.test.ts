@@ -106,6 +106,9 @@ describe("a TCP line", () => {
     expect([far.bytesRead, isOver]).toEqual([0, false]);
     heal();
     heal();
+    const [other, beyond] = await open();
+    other.write("new");
+    expect(await arrival(beyond, 3)).toBeLessThan(100);
     expect(await there).toBeGreaterThan(100);
     if (!isOver) await once(far, "end");
   });
