@@ -10,6 +10,7 @@ export default defineConfig({
       { find: "#hmac-sha256", replacement: `${root}packages/audit-chain/src/hmac-sha256-node.ts` },
       { find: "#ed25519", replacement: `${root}packages/trust/src/ed25519-node.ts` },
       { find: "#relay-ed25519", replacement: `${root}packages/transport-relay/src/ed25519-node.ts` },
+      { find: "#relay-hmac", replacement: `${root}packages/transport-relay/src/hmac-node.ts` },
       { find: "#noise-suite", replacement: `${root}packages/transport-relay/src/noise-suite-node.ts` },
       { find: "#chacha", replacement: `${root}packages/transport-relay/src/chacha-node.ts` },
       { find: /^@fed\/relay$/, replacement: `${root}apps/relay/src/index.ts` },

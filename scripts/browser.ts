@@ -37,6 +37,7 @@ const offNode: Readonly<Record<string, string>> = {
   "#hmac-sha256": "packages/audit-chain/src/hmac-sha256-noble.ts",
   "#ed25519": "packages/trust/src/ed25519-noble.ts",
   "#relay-ed25519": "packages/transport-relay/src/ed25519-noble.ts",
+  "#relay-hmac": "packages/transport-relay/src/hmac-noble.ts",
   "#noise-suite": "packages/transport-relay/src/noise-suite-noble.ts",
   "#chacha": "packages/transport-relay/src/chacha-noble.ts",
 };

@@ -8,6 +8,8 @@ export default room({
     "src/chacha-noble.ts",
     "src/noise-suite-node.ts",
     "src/noise-suite-noble.ts",
+    "src/hmac-node.ts",
+    "src/hmac-noble.ts",
     "src/ed25519-node.ts",
     "src/ed25519-noble.ts",
   ],

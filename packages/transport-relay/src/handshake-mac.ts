@@ -3,8 +3,8 @@
  * Diffie-Hellman. docs/spec/relay.md §5.
  */
 import { concatBytes, encodeUtf8, equalBytes } from "@fed/core";
-import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
+import { createHmacSha256 } from "#relay-hmac";
 
 /** Bytes of the MAC. */
 export const handshakeMacBytes = 16;
@@ -26,13 +26,12 @@ export interface HandshakeMac {
 
 /** The MAC of initiations to the responder with this Noise public key, 32 bytes. */
 export function createHandshakeMac(responderKey: Uint8Array): HandshakeMac {
-  const key = sha256(concatBytes(encodeUtf8("fed-relay-mac/1"), responderKey));
+  const hmac = createHmacSha256(sha256(concatBytes(encodeUtf8("fed-relay-mac/1"), responderKey)));
 
   function mac({ initiatorRoute, responderRoute, index }: InitiationPlace, message1: Uint8Array): Uint8Array {
     const indexBytes = new Uint8Array(4);
     new DataView(indexBytes.buffer).setUint32(0, index);
-    const hash = hmac.create(sha256, key).update(initiatorRoute).update(responderRoute).update(indexBytes);
-    return hash.update(message1).digest().subarray(0, handshakeMacBytes);
+    return hmac(initiatorRoute, responderRoute, indexBytes, message1).subarray(0, handshakeMacBytes);
   }
 
   return {
