@@ -71,10 +71,11 @@ export function natsMissing(): string | undefined {
   // The package would start a server of its own.
   const policy = "/usr/sbin/policy-rc.d";
   const shell = `[ -e ${policy} ] || { printf '#!/bin/sh\\nexit 101\\n' > ${policy}; chmod +x ${policy}; mine=1; }
-    apt-get install -y -qq nats-server || { apt-get update -qq && apt-get install -y -qq nats-server; }
+    get() { apt-get -qq -o DPkg::Lock::Timeout=120 "$@"; }
+    get install -y nats-server || { get update && get install -y nats-server; }
     [ -z "$mine" ] || rm ${policy}`;
   try {
-    execFileSync("sh", ["-c", shell], { env, stdio: "ignore", timeout: 120_000 });
+    execFileSync("sh", ["-c", shell], { env, stdio: "ignore", timeout: 240_000 });
   } catch {
     // Whatever the shell said: what counts is whether it is there now.
   }
