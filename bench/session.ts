@@ -6,6 +6,7 @@ import { median, percentile, type Sample } from "./load.ts";
 import { installPackages } from "./peer-packages.ts";
 import { createRandom, shuffled } from "./random.ts";
 import type { Bench, Row, RunOptions } from "./row.ts";
+import { saturatedRows } from "./saturated.ts";
 import { aim, formatNumber } from "./table.ts";
 import { type PairCost, startPair, type WirePair } from "./wires/pair.ts";
 
@@ -57,7 +58,12 @@ export const sessionBench: Bench = {
   async run(options) {
     const { only = "" } = options;
     const rows = await wireRows(options);
-    const all = [...rows, ...(await firstCallRows(options)), ...(await idlePeerRows(options))];
+    const beside = [
+      ...(await firstCallRows(options)),
+      ...(await saturatedRows(options)),
+      ...(await idlePeerRows(options)),
+    ];
+    const all = [...rows, ...beside];
     return [...all, ...aims(all).filter(({ name }) => name.includes(only))];
   },
 };
