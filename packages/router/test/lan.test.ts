@@ -101,9 +101,8 @@ it("simultaneous dials end in one connection, that of the smaller id, and no cal
         expect(from.router.session(to)).toBeDefined();
         return made;
       };
-      await vi.waitFor(() => {
-        expect(smaller.events.length).toBe(1);
-        expect(larger.events.length).toBe(1);
+      await vi.waitFor(() => expect([smaller.events.length, larger.events.length]).toEqual([1, 1]), {
+        timeout: 15_000,
       });
       const calls = [
         keepCalling(smaller, larger.identity.hubId, larger.identity.name),

@@ -110,7 +110,7 @@ describe("a saturated link", () => {
       await link.clock.advance(3000);
       const before = link.read;
       const startMs = link.clock.monotonicMs();
-      const latencies = await link.latencies(12_000);
+      const latencies = await link.latencies(6000);
       const rate = ((link.read - before) * 1000) / (link.clock.monotonicMs() - startMs);
       expect(rate).toBeGreaterThan(0.9 * conditions.rate);
       expect(percentile(latencies, 0.99)).toBeLessThanOrEqual(mostMs);
@@ -121,8 +121,8 @@ describe("a saturated link", () => {
   it("does not let waiting creep up while it lasts", async () => {
     const link = await linked({ rate: 20 * mbit, latencyMs: 5 });
     link.saturate("bulk");
-    await link.clock.advance(40_000);
-    expect(percentile(await link.latencies(12_000), 0.99)).toBeLessThanOrEqual(80);
+    await link.clock.advance(45_000);
+    expect(percentile(await link.latencies(6000), 0.99)).toBeLessThanOrEqual(80);
     link.session.close();
   });
 
