@@ -4,7 +4,7 @@
  * `kind u8 (3) | index u32 | counter u64 | ciphertext and tag`. The 13 bytes before the ciphertext are its associated data.
  * The nonce is Noise's: 32 zero bits, then the counter in little-endian.
  */
-import { type ChaChaKey, openChaCha, prepareChaChaKey, sealChaCha } from "#chacha";
+import { openChaCha, sealChaCha } from "#chacha";
 import type { NoiseKeys } from "./noise.js";
 import { createReplayWindow } from "./replay-window.js";
 
@@ -44,22 +44,22 @@ export interface RecordCipher {
   readonly bytesUnderKeys: number;
 }
 
-interface CipherKeys {
-  readonly sendKey: ChaChaKey;
-  readonly receiveKey: ChaChaKey;
-}
-
-function prepare({ sendKey, receiveKey }: NoiseKeys): CipherKeys {
-  return { sendKey: prepareChaChaKey(sendKey), receiveKey: prepareChaChaKey(receiveKey) };
-}
-
 /** A cipher for the connection with this index. Counters run on when keys change, so no counter is ever used twice. */
 export function createRecordCipher(index: number, initial: NoiseKeys): RecordCipher {
-  let { sendKey, receiveKey } = prepare(initial);
-  let next: CipherKeys | undefined;
+  let { sendKey, receiveKey } = initial;
+  let next: NoiseKeys | undefined;
   let counter = 0;
   let bytes = 0;
   const window = createReplayWindow();
+  const nonce = new Uint8Array(12);
+  const nonceView = new DataView(nonce.buffer);
+
+  /** Used up before the next one is asked for. */
+  function nonceOf(counter: number): Uint8Array {
+    nonceView.setUint32(4, counter >>> 0, true);
+    nonceView.setUint32(8, Math.floor(counter / 2 ** 32), true);
+    return nonce;
+  }
 
   return {
     get bytesUnderKeys() {
@@ -71,9 +71,10 @@ export function createRecordCipher(index: number, initial: NoiseKeys): RecordCip
       const view = new DataView(out.buffer);
       out[0] = innerKind.record;
       view.setUint32(1, index);
-      view.setBigUint64(5, BigInt(counter));
+      view.setUint32(5, Math.floor(counter / 2 ** 32));
+      view.setUint32(9, counter >>> 0);
       const header = out.subarray(0, recordHeaderBytes);
-      out.set(sealChaCha(sendKey, nonceOf(counter), header, plaintext), recordHeaderBytes);
+      sealChaCha(sendKey, nonceOf(counter), header, plaintext, out.subarray(recordHeaderBytes));
       counter++;
       bytes += plaintext.length;
       return out;
@@ -81,10 +82,9 @@ export function createRecordCipher(index: number, initial: NoiseKeys): RecordCip
     open(record) {
       if (record.length < recordHeaderBytes + 16 || record.length > maxSealedRecordBytes) return undefined;
       const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
-      const wide = view.getBigUint64(5);
-      if (record[0] !== innerKind.record || view.getUint32(1) !== index || wide >= BigInt(maxCounter)) return undefined;
-      const received = Number(wide);
-      if (!window.accepts(received)) return undefined;
+      if (record[0] !== innerKind.record || view.getUint32(1) !== index) return undefined;
+      const received = view.getUint32(5) * 2 ** 32 + view.getUint32(9);
+      if (received >= maxCounter || !window.accepts(received)) return undefined;
       const header = record.subarray(0, recordHeaderBytes);
       const sealed = record.subarray(recordHeaderBytes);
       let plaintext = openChaCha(receiveKey, nonceOf(received), header, sealed);
@@ -104,16 +104,10 @@ export function createRecordCipher(index: number, initial: NoiseKeys): RecordCip
       return plaintext;
     },
     install(keys, sendNow) {
-      next = prepare(keys);
+      next = keys;
       if (!sendNow) return;
       sendKey = next.sendKey;
       bytes = 0;
     },
   };
-}
-
-function nonceOf(counter: number): Uint8Array {
-  const nonce = new Uint8Array(12);
-  new DataView(nonce.buffer).setBigUint64(4, BigInt(counter), true);
-  return nonce;
 }
