@@ -1,4 +1,5 @@
 /** The streams of a session: their ids, docs/spec/session.md §4, and how many each side has open. */
+import { LiveMap } from "@fed/core";
 import { protocolError } from "./errors.js";
 import type { SessionStream } from "./stream.js";
 
@@ -15,11 +16,8 @@ export class StreamTable {
   /** Streams of the peer that the application has neither read nor written. */
   untouched = 0;
   readonly #parity: number;
-  /**
-   * By id. Not a Map: one whose entries come and go copies itself over and over, and each copy refers to the next, so that
-   * once the collector has aged one of them, streams that are long over look alive to it.
-   */
-  readonly #streams: Record<number, SessionStream> = Object.create(null);
+  /** By id. */
+  readonly #streams = new LiveMap<number, SessionStream>();
   #nextId: number;
 
   constructor(role: "initiator" | "responder") {
@@ -32,9 +30,13 @@ export class StreamTable {
     return this.#nextId > MAX_ID;
   }
 
+  get empty(): boolean {
+    return this.incoming + this.outgoing === 0;
+  }
+
   /** All of them, as they are now. */
   all(): SessionStream[] {
-    return Object.values(this.#streams);
+    return [...this.#streams.values()];
   }
 
   /** The id of the next stream of this side. */
@@ -51,7 +53,7 @@ export class StreamTable {
   }
 
   add(stream: SessionStream): void {
-    this.#streams[stream.id] = stream;
+    this.#streams.set(stream.id, stream);
     if (stream.incoming) {
       this.incoming++;
       this.untouched++;
@@ -60,7 +62,7 @@ export class StreamTable {
 
   /** The stream, or undefined when it is over. @throws {SessionError} PROTOCOL_ERROR when it never was. */
   find(id: number): SessionStream | undefined {
-    const stream = this.#streams[id];
+    const stream = this.#streams.get(id);
     if (!stream && (this.#isMine(id) ? id >= this.#nextId : id > this.lastPeerId)) {
       throw protocolError("A frame names a stream that was never opened.");
     }
@@ -69,12 +71,11 @@ export class StreamTable {
 
   /** The application uses the stream for the first time. */
   touched(stream: SessionStream): void {
-    if (stream.incoming && this.#streams[stream.id] === stream) this.untouched--;
+    if (stream.incoming && this.#streams.get(stream.id) === stream) this.untouched--;
   }
 
   remove(stream: SessionStream): void {
-    if (this.#streams[stream.id] !== stream) return;
-    delete this.#streams[stream.id];
+    if (!this.#streams.delete(stream.id)) return;
     if (stream.incoming) {
       this.incoming--;
       if (stream.untouched) this.untouched--;
