@@ -1,8 +1,12 @@
 /** Counting what arrives, and when to say so: docs/spec/session.md §7. Frames are counted, not numbered on the wire. */
 import type { Clock, Timer } from "@fed/core";
+import { FULL_MESSAGE_BYTES } from "./frame.js";
 
-/** Enough to tell, but not more often than each millisecond, since each acknowledgement is a write of its own. */
-const ACK_AFTER_BYTES = 16 * 1024;
+/**
+ * Enough to tell: that of a message which is full, and which its sender may be timing. But not more often than
+ * each millisecond, since each acknowledgement is a write of its own.
+ */
+const ACK_AFTER_BYTES = FULL_MESSAGE_BYTES;
 const ACK_EVERY_MS = 1;
 /** Enough to tell at once. */
 const ACK_AT_ONCE_BYTES = 128 * 1024;

@@ -84,7 +84,7 @@ export function hubDuplicateError(): SessionError {
 export function goingAwayError(cause: FedError | undefined): SessionError {
   return new SessionError({
     code: "GOING_AWAY",
-    message: "The peer takes no new streams.",
+    message: "The session takes no new streams.",
     hint: "Use another path or hub, or try again on a new session.",
     retryable: true,
     cause,

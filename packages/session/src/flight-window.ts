@@ -1,13 +1,15 @@
 /**
- * How much may be under way to the peer: docs/spec/session.md §7. Whatever lies in the queues of the kernel, of the network
+ * How much may be under way to the peer: docs/spec/session.md §6. Whatever lies in the queues of the kernel, of the network
  * or of a relay can no longer be overtaken, so a sender that fills them makes its own calls wait. This window takes in what
  * the path holds anyway and a little more; the backlog stays in the outbox, where priorities count.
  *
- * Once a round trip, one message of at least a chunk is timed until it is acknowledged. The window then moves to the size
- * at which that would have taken the shortest round trip known, and {@link QUEUE_MS}.
+ * Once a round trip, the last message of those that an acknowledgement covers is judged: by how long it was under way. Its
+ * arrival made the peer answer, unless so little is acknowledged that the peer has rather waited for more. The window then
+ * moves to the size at which that would have taken the shortest round trip known, and {@link QUEUE_MS}.
  */
 import type { Clock } from "@fed/core";
-import { CUT_FRAME_BYTES, MAX_CHUNK_FRAME_BYTES } from "./frame.js";
+import { Fifo } from "./fifo.js";
+import { FULL_MESSAGE_BYTES, MAX_CHUNK_FRAME_BYTES } from "./frame.js";
 
 /** How long what is sent may wait in queues on the way. */
 const QUEUE_MS = 20;
@@ -20,13 +22,13 @@ const SHORTEST_HOLDS_MS = 10_000;
 /** Below it clocks do not tell. */
 const MIN_TRIP_MS = 0.01;
 
-interface Timed {
+/** A message that is not acknowledged. */
+interface Cut {
+  readonly bytes: number;
   /** How many frames have been sent with it. */
   readonly next: number;
   /** Bytes under way with it. */
   readonly underWay: number;
-  /** Nothing else was. */
-  readonly alone: boolean;
   readonly atMs: number;
 }
 
@@ -37,12 +39,12 @@ export class FlightWindow {
   #bytes: number;
   #shortestMs = Number.POSITIVE_INFINITY;
   #shortestAtMs = 0;
-  /** Runs the queues empty: only so much, until the next message that is timed. */
+  /** Runs the queues empty: only so much, until the next message that is judged. */
   #drainingTo: number | undefined;
-  /** The message that is timed. */
-  #timed: Timed | undefined;
-  /** Messages cut before this many frames are not timed: another path carried them too. */
-  #firstTimed = 0;
+  readonly #underWay = new Fifo<Cut>();
+  #sent = 0;
+  /** Frames sent before it last moved, or over another path: messages of these are not judged. */
+  #before = 0;
   /** What the path itself measured last. */
   #pathMs: number | undefined;
   /** Somebody had to wait for it since it last moved. */
@@ -72,26 +74,31 @@ export class FlightWindow {
 
   /** A message of `bytes` bytes has been cut: `next` frames have been sent with it, `underWay` bytes are under way. */
   cut(bytes: number, next: number, underWay: number): void {
-    if (this.#timed || bytes < CUT_FRAME_BYTES || next <= this.#firstTimed) return;
-    this.#timed = { next, underWay, alone: underWay === bytes, atMs: this.#clock.monotonicMs() };
+    this.#sent = next;
+    this.#underWay.push({ bytes, next, underWay, atMs: this.#clock.monotonicMs() });
   }
 
   /** The peer has received `count` frames. `pathMs`: the round trip that the path itself measured last, if any. */
   acknowledged(count: number, pathMs: number | undefined): void {
-    const timed = this.#timed;
-    if (!timed || count < timed.next) return;
-    this.#timed = undefined;
+    let last: Cut | undefined;
+    let bytes = 0;
+    for (let cut = this.#underWay.peek(); cut && cut.next <= count; cut = this.#underWay.peek()) {
+      last = this.#underWay.shift()!;
+      bytes += last.bytes;
+    }
+    if (!last || bytes < FULL_MESSAGE_BYTES || last.next <= this.#before) return;
+    this.#before = this.#sent;
     const nowMs = this.#clock.monotonicMs();
-    const tookMs = Math.max(nowMs - timed.atMs, MIN_TRIP_MS);
+    const tookMs = Math.max(nowMs - last.atMs, MIN_TRIP_MS);
     const isStale = nowMs - this.#shortestAtMs > SHORTEST_HOLDS_MS;
-    const isHonest = timed.alone || this.#drainingTo !== undefined;
+    const isHonest = last.underWay === last.bytes || this.#drainingTo !== undefined;
     if (tookMs <= this.#shortestMs || (isStale && isHonest)) {
       this.#shortestMs = tookMs;
       this.#shortestAtMs = nowMs;
     }
     if (pathMs !== undefined && pathMs !== this.#pathMs) this.#shortestMs = Math.min(this.#shortestMs, pathMs);
     this.#pathMs = pathMs;
-    if (this.#drainingTo === undefined) this.#move(timed, tookMs);
+    if (this.#drainingTo === undefined) this.#move(last, tookMs);
     this.#drainingTo = isStale && !isHonest ? this.#emptyBytes() : undefined;
     this.#limiting = false;
   }
@@ -100,11 +107,12 @@ export class FlightWindow {
   restart(next: number): void {
     this.#bytes = Math.min(FIRST_BYTES, this.#maxBytes);
     this.#shortestMs = Number.POSITIVE_INFINITY;
-    this.#drainingTo = this.#timed = undefined;
-    this.#firstTimed = next;
+    this.#drainingTo = undefined;
+    this.#underWay.clear();
+    this.#before = next;
   }
 
-  #move({ underWay }: Timed, tookMs: number): void {
+  #move({ underWay }: Cut, tookMs: number): void {
     const ratio = (this.#shortestMs + QUEUE_MS) / tookMs;
     if (ratio < 1) this.#bytes = Math.max(Math.min(underWay * ratio, this.#bytes), this.#bytes / 2, MIN_BYTES);
     else if (this.#limiting) this.#bytes = Math.min(this.#bytes * Math.min(ratio, 2), this.#maxBytes);

@@ -36,6 +36,11 @@ export const MAX_CHUNK_BYTES = MAX_CHUNK_FRAME_BYTES - HEADER_BYTES;
  * record: it arrives in one piece, and nobody has to put it together.
  */
 export const CUT_FRAME_BYTES = MAX_CHUNK_FRAME_BYTES - 4;
+/**
+ * A transport message of this length takes in no more of what waits: frames with less room would shrink to crumbs. So much
+ * makes the other side acknowledge at once.
+ */
+export const FULL_MESSAGE_BYTES = CUT_FRAME_BYTES - 1024;
 /** Largest OPEN body. */
 export const MAX_OPEN_BYTES = 64 * 1024;
 /** Largest reason in RESET, STOP, GOAWAY and END. */

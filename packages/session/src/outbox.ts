@@ -11,7 +11,7 @@ import type { FedError } from "@fed/core";
 import { floodError } from "./errors.js";
 import { Fifo } from "./fifo.js";
 import type { FlightWindow } from "./flight-window.js";
-import { CUT_FRAME_BYTES, encodeFrameHeader, HEADER_BYTES, MAX_OPEN_BYTES } from "./frame.js";
+import { CUT_FRAME_BYTES, encodeFrameHeader, FULL_MESSAGE_BYTES, HEADER_BYTES, MAX_OPEN_BYTES } from "./frame.js";
 import type { Batch, ResendBuffer } from "./resend-buffer.js";
 
 /** Something with frames of its own: the sending half of a stream. */
@@ -36,8 +36,6 @@ interface LaneFrame {
 
 /** Largest transport message: a whole OPEN frame fits. */
 export const MAX_BATCH_BYTES = HEADER_BYTES + MAX_OPEN_BYTES;
-/** A message with less room than this is sent before a source is asked, so that chunks do not shrink to crumbs. */
-const MIN_ROOM_BYTES = 1024;
 const empty = new Uint8Array(0);
 
 /** What an outbox tells. */
@@ -185,14 +183,13 @@ export class Outbox {
     while (this.#waiting > 0) {
       // A longer message would delay others by its own length, and arrive in pieces.
       const filled = this.#end - this.#start;
-      const room = CUT_FRAME_BYTES - filled;
-      if (room < MIN_ROOM_BYTES) return;
+      if (filled >= FULL_MESSAGE_BYTES) return;
       const ring = this.#rings.find((candidate) => candidate.size > 0)!;
       if (!this.flight.admits(ring.peek()!.rank, this.#resend.bytes + filled)) return;
       const source = ring.shift()!;
       source.enlisted = false;
       this.#waiting--;
-      if (source.writeNext(room)) {
+      if (source.writeNext(CUT_FRAME_BYTES - filled)) {
         source.enlisted = true;
         ring.push(source);
         this.#waiting++;

@@ -19,6 +19,7 @@ export interface PathHost {
   readonly over: boolean;
   /** Takes a sequenced frame that came for the first time. */
   take(reader: frame.FrameReader): void;
+  /** The peer has received so many frames. */
   acknowledged(count: number): void;
   /** The peer ends the session with this reason, which may be empty. */
   endedByPeer(reason: Uint8Array): void;
@@ -59,6 +60,9 @@ export class LivePath implements SessionPath {
   #used = false;
   #pong: Uint8Array | undefined;
   #ackDue = false;
+  /** The highest count of the peer's acknowledgements here, and of this side's. Those of other paths come in between. */
+  #acknowledged: number;
+  #told = -1;
   #answering = false;
   #over = false;
 
@@ -69,6 +73,7 @@ export class LivePath implements SessionPath {
     this.#host = host;
     this.#connection = connection;
     this.#clock = clock;
+    this.#acknowledged = host.resend.acknowledged;
     this.#liveness = new Liveness(clock, limits, {
       send: (body) => this.#transmit(frame.encodeFrame(frame.FRAME_PING, 0, 0, body)),
       dead: () => this.close(unresponsiveError()),
@@ -190,12 +195,19 @@ export class LivePath implements SessionPath {
 
   #takeOwn(reader: frame.FrameReader): void {
     const { type } = reader;
-    if (type === frame.FRAME_ACK) this.#host.acknowledged(reader.u64(0));
+    if (type === frame.FRAME_ACK) this.#takeAck(reader.u64(0));
     else if (type === frame.FRAME_PING) this.#takePing(reader.body());
     else if (type === frame.FRAME_PONG) this.#takePong(reader.body());
     else if (type === frame.FRAME_FROM) this.#takeFrom(reader.u64(0));
     else if (type === frame.FRAME_END) this.#host.endedByPeer(reader.body());
     else throw protocolError("RESUME is allowed once, as the first frame.");
+  }
+
+  /** On several paths each brings its own; what is no news of one path alone costs more than it is worth. */
+  #takeAck(count: number): void {
+    if (count <= this.#acknowledged) this.#host.charge();
+    else this.#acknowledged = count;
+    this.#host.acknowledged(count);
   }
 
   #takeFrom(sequence: number): void {
@@ -241,7 +253,10 @@ export class LivePath implements SessionPath {
   #sendAnswers(): void {
     if (this.#ackDue && !this.blocked) {
       this.#ackDue = false;
-      this.#transmit(frame.encodeCountFrame(frame.FRAME_ACK, this.#host.received));
+      const { received } = this.#host;
+      // A connection loses nothing that was said on it.
+      if (received > this.#told) this.#transmit(frame.encodeCountFrame(frame.FRAME_ACK, received));
+      this.#told = received;
     }
     if (this.#pong && !this.blocked) {
       const pong = this.#pong;

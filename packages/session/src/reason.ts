@@ -1,11 +1,20 @@
 /** Reasons in RESET, STOP and GOAWAY: docs/spec/session.md §4. An error report as compact UTF-8 JSON. */
 import { encodeUtf8, type FedError, type Json, PeerError, parseJson, readErrorReport, reportError } from "@fed/core";
 import { SessionError } from "./errors.js";
-import { MAX_REASON_BYTES } from "./frame.js";
+import { MAX_REASON_BYTES, writeU32 } from "./frame.js";
 
 /** The bytes that tell the peer about `error`, at most {@link MAX_REASON_BYTES}. */
 export function encodeReason(error: FedError): Uint8Array {
   return encodeUtf8(JSON.stringify(reportError(error)));
+}
+
+/** The body of GOAWAY: `lastId` is the last stream of the peer that was taken. */
+export function encodeGoAway(lastId: number, error: FedError): Uint8Array {
+  const reason = encodeReason(error);
+  const body = new Uint8Array(4 + reason.length);
+  writeU32(body, 0, lastId);
+  body.set(reason, 4);
+  return body;
 }
 
 /** @throws {SessionError} FRAME_MALFORMED unless `bytes` are a reason. */

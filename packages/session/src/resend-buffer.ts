@@ -21,12 +21,13 @@ export class ResendBuffer {
   sequence = 0;
   /** Ordinal of the oldest batch that is kept; that of the next one when none is. */
   oldest = 0;
+  /** How many frames the peer is known to have received. */
+  acknowledged = 0;
   readonly #limits: ResendLimits;
   /** Batches; those below `#head` are gone. */
   #batches: (Batch | undefined)[] = [];
   #head = 0;
   #bytes = 0;
-  #acknowledged = 0;
 
   constructor(limits: ResendLimits) {
     this.#limits = limits;
@@ -66,8 +67,8 @@ export class ResendBuffer {
    */
   acknowledge(count: number): boolean {
     if (count > this.sequence) throw protocolError("The peer acknowledged more frames than it was sent.");
-    if (count <= this.#acknowledged) return false;
-    this.#acknowledged = count;
+    if (count <= this.acknowledged) return false;
+    this.acknowledged = count;
     for (let batch = this.#batches[this.#head]; batch && batch.next <= count; batch = this.#batches[this.#head]) {
       this.#batches[this.#head++] = undefined;
       this.oldest++;

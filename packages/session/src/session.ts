@@ -23,7 +23,6 @@ import {
   asSessionEnd,
   closedError,
   floodError,
-  goingAwayError,
   messageTooLargeError,
   noPathError,
   sessionExpiredError,
@@ -31,6 +30,7 @@ import {
 } from "./errors.js";
 import { FlightWindow } from "./flight-window.js";
 import * as frame from "./frame.js";
+import { GoingAway } from "./going-away.js";
 import type { SessionLimits } from "./limits.js";
 import { Outbox } from "./outbox.js";
 import { LivePath, type PathHost } from "./path.js";
@@ -82,11 +82,10 @@ export class LiveSession implements Session, StreamHost, PathHost {
   readonly #acknowledger: Acknowledger;
   readonly #abuse: AbuseMeter;
   readonly #streams: StreamTable;
+  readonly #goingAway: GoingAway;
   readonly #resolveClosed: (error: FedError | undefined) => void;
   #peer: PeerIdentity;
   #parked = new Set<SendHalf>();
-  #goingAway = false;
-  #peerGoingAway: FedError | undefined;
   #relieveBelow: number;
   #over = false;
   #error: FedError | undefined;
@@ -124,6 +123,12 @@ export class LiveSession implements Session, StreamHost, PathHost {
     });
     this.#abuse = new AbuseMeter(clock, limits.abuseBurst, limits.abusePerSecond);
     this.#streams = new StreamTable(this.role);
+    this.#goingAway = new GoingAway({
+      clock,
+      streams: this.#streams,
+      outbox: this.outbox,
+      end: (error) => this.#end(error, true),
+    });
     const { promise, resolve } = Promise.withResolvers<FedError | undefined>();
     this.closed = promise;
     this.#resolveClosed = resolve;
@@ -169,7 +174,8 @@ export class LiveSession implements Session, StreamHost, PathHost {
   open(header: Uint8Array, options: OpenOptions = {}): Stream {
     const { signal, priority = "call" } = options;
     if (this.#over) throw closedError(this.#error);
-    if (this.#peerGoingAway || this.#streams.exhausted) throw goingAwayError(this.#peerGoingAway);
+    const { refusal } = this.#goingAway;
+    if (refusal) throw refusal;
     throwIfAborted(signal);
     if (header.length > frame.MAX_OPEN_BYTES) {
       throw messageTooLargeError(
@@ -193,13 +199,7 @@ export class LiveSession implements Session, StreamHost, PathHost {
   }
 
   goAway(error: FedError): void {
-    if (this.#goingAway || this.#over) return;
-    this.#goingAway = true;
-    const reason = encodeReason(error);
-    const body = new Uint8Array(4 + reason.length);
-    frame.writeU32(body, 0, this.#streams.lastPeerId);
-    body.set(reason, 4);
-    this.outbox.send(frame.FRAME_GOAWAY, 0, 0, body);
+    if (!this.#over) this.#goingAway.announce(error);
   }
 
   close(error?: FedError): void {
@@ -229,7 +229,6 @@ export class LiveSession implements Session, StreamHost, PathHost {
 
   acknowledged(count: number): void {
     if (this.resend.acknowledge(count)) this.#acknowledgedMore(count);
-    else this.charge();
   }
 
   endedByPeer(reason: Uint8Array): void {
@@ -267,11 +266,12 @@ export class LiveSession implements Session, StreamHost, PathHost {
     this.#streams.remove(stream);
     this.#parked.delete(stream.sending);
     if (reset) this.outbox.send(frame.FRAME_RESET, 0, stream.id, encodeReason(reset));
+    this.#goingAway.streamEnded();
   }
 
   #takeOpen(id: number, rank: number, body: Uint8Array): void {
     this.#streams.takePeerId(id);
-    if (this.#goingAway) {
+    if (this.#goingAway.announced) {
       // Our GOAWAY tells the peer that this stream was never taken.
       this.charge();
       return;
@@ -343,14 +343,7 @@ export class LiveSession implements Session, StreamHost, PathHost {
   }
 
   #takeGoAway(lastId: number, reason: FedError): void {
-    if (this.#peerGoingAway) {
-      this.charge();
-      return;
-    }
-    this.#peerGoingAway = reason;
-    for (const stream of this.#streams.all()) {
-      if (!stream.incoming && stream.id > lastId) stream.fail(goingAwayError(reason), false);
-    }
+    if (!this.#goingAway.take(lastId, reason)) this.charge();
   }
 
   #acknowledgedMore(count: number): void {
@@ -371,7 +364,7 @@ export class LiveSession implements Session, StreamHost, PathHost {
     const verdict = this.#abuse.charge();
     if (verdict === "fine") return;
     const error = floodError("The peer resets or opens streams faster than is useful.");
-    if (verdict === "warn") this.goAway(error);
+    if (verdict === "warn") this.#goingAway.leave(error);
     else this.#end(error, true);
   }
 
@@ -387,6 +380,7 @@ export class LiveSession implements Session, StreamHost, PathHost {
     this.#over = true;
     this.#error = error;
     this.#acknowledger.stop();
+    this.#goingAway.stop();
     this.outbox.stop();
     this.resend.clear();
     for (const stream of this.#streams.all()) stream.abandon(streamError);

@@ -3,7 +3,9 @@ import { encodeUtf8, type Priority, type Session, type Stream } from "@fed/core"
 import { type Conditions, createEmulator, createVirtualClock } from "@fed/core/testing";
 import { describe, expect, it } from "vitest";
 import { FlightWindow } from "../src/flight-window.js";
+import { CUT_FRAME_BYTES, HEADER_BYTES } from "../src/frame.js";
 import { createSession } from "../src/index.js";
+import type { LiveSession } from "../src/session.js";
 import { alice, bob, epochOf, noStreams } from "./fixture.js";
 
 const mbit = 125_000;
@@ -27,7 +29,8 @@ async function linked(conditions: Partial<Conditions>) {
     }
     for (;;) {
       if (restMs > 0) await new Promise<void>((resolve) => void clock.setTimer(restMs, resolve));
-      read += (await stream.receive())!.length;
+      const message = await stream.receive();
+      read += message!.length;
     }
   };
   const far = Promise.withResolvers<Session>();
@@ -61,13 +64,13 @@ async function linked(conditions: Partial<Conditions>) {
     readEvery(ms: number) {
       restMs = ms;
     },
-    /** Sends without end. */
-    saturate(priority: Priority) {
+    /** Sends without end, each message when the one before has left. */
+    saturate(priority: Priority, bytes = 64 * 1024) {
       const stream = session.open(sink, { priority });
       const keepOn = async () => {
         for (;;) {
-          await stream.send(new Uint8Array(64 * 1024));
-          sent += 64 * 1024;
+          await stream.send(new Uint8Array(bytes));
+          sent += bytes;
         }
       };
       void keepOn().catch(() => {});
@@ -117,6 +120,39 @@ describe("a saturated link", () => {
       link.session.close();
     },
   );
+
+  it.each([
+    ["5 Mbit/s", 5, 8, 1000, 150],
+    ["20 Mbit/s", 20, 2, 3000, 110],
+    ["20 Mbit/s", 20, 60, 200, 110],
+  ] as const)(
+    "%s: small messages fill it no further than large ones, however few share a transport message",
+    async (_, mbits, streams, bytes, mostMs) => {
+      const link = await linked({ rate: mbits * mbit, latencyMs: 20, bufferBytes: 4 * 1024 * 1024 });
+      for (let i = 0; i < streams; i++) link.saturate("bulk", bytes);
+      await link.clock.advance(3000);
+      const before = link.read;
+      const startMs = link.clock.monotonicMs();
+      const latencies = await link.latencies(6000);
+      const rate = ((link.read - before) * 1000) / (link.clock.monotonicMs() - startMs);
+      expect(rate).toBeGreaterThan(0.85 * mbits * mbit);
+      expect(percentile(latencies, 0.99)).toBeLessThanOrEqual(mostMs);
+      link.session.close();
+    },
+  );
+
+  it("a lone chunk is acknowledged at once: its round trip is that of the path", async () => {
+    const link = await linked({ rate: 1000 * mbit, latencyMs: 0.3 });
+    const stream = link.session.open(sink, { priority: "bulk" });
+    await link.clock.advance(1000);
+    const { resend } = link.session as unknown as LiveSession;
+    await stream.send(new Uint8Array(CUT_FRAME_BYTES - HEADER_BYTES));
+    await link.clock.advance(0);
+    expect(resend.empty).toBe(false);
+    await link.clock.advance(2);
+    expect(resend.empty).toBe(true);
+    link.session.close();
+  });
 
   it("does not let waiting creep up while it lasts", async () => {
     const link = await linked({ rate: 20 * mbit, latencyMs: 5 });
@@ -245,6 +281,20 @@ describe("the window", () => {
     expect(window.bytes).toBe(128 * 1024);
     expect([0, 1, 2, 3].map((rank) => window.admits(rank, 128 * 1024))).toEqual([true, true, false, false]);
     expect([0, 1].map((rank) => window.admits(rank, 256 * 1024))).toEqual([true, false]);
+  });
+
+  it("learns nothing from an acknowledgement that its peer held back, and all that it needs from many small ones", async () => {
+    const clock = createVirtualClock();
+    const window = new FlightWindow(clock, 4 * 1024 * 1024);
+    window.admits(3, Number.MAX_SAFE_INTEGER);
+    window.cut(10_000, 1, 10_000);
+    await clock.advance(250);
+    window.acknowledged(1, undefined);
+    expect(window.bytes).toBe(128 * 1024);
+    for (let i = 2; i <= 9; i++) window.cut(2000, i, (i - 1) * 2000);
+    await clock.advance(1);
+    window.acknowledged(9, undefined);
+    expect(window.bytes).toBe(256 * 1024);
   });
 
   it("begins anew on another path, and times nothing that the old one carried", async () => {

@@ -21,6 +21,7 @@ import {
 import { SessionError } from "../src/index.js";
 import { decodeReason, encodeReason } from "../src/reason.js";
 import { type RawPeer, rawPeer, sessionPair } from "./fixture.js";
+import { hubs, openPair } from "./hubs.js";
 
 const failure = new FedError({ code: "APP_FAILED", message: "The app gave up.", hint: "Try later.", retryable: true });
 const reason = encodeReason(failure);
@@ -192,7 +193,9 @@ describe("floods", () => {
   it("resets are met with GOAWAY, then with the end; time forgives", async () => {
     const clock = createTestClock();
     const peer = await rawPeer({ handler: ignore, clock, limits: { abuseBurst: 10, abusePerSecond: 10 } });
-    let id = 1;
+    // One stream goes on all the time.
+    peer.send(open(1));
+    let id = 3;
     const resets = (count: number) => {
       for (let i = 0; i < count; i++, id += 2) peer.send(open(id), encodeFrame(FRAME_RESET, 0, id, reason));
     };
@@ -208,6 +211,29 @@ describe("floods", () => {
     expect(decodeReason(goAway.body.subarray(4)).code).toBe("FLOOD");
     resets(10);
     expect(await peer.session.closed).toMatchObject({ code: "FLOOD" });
+  });
+
+  it("a session that goes away for a flood ends with its last stream, or after 3 s, so that a new one can begin", async () => {
+    for (const isOver of [false, true]) {
+      const pair = await hubs({ abuseBurst: 2, abusePerSecond: 1 });
+      const [near, far] = await pair.connect();
+      const [here, there] = await openPair(pair, near);
+      for (let i = 0; i < 3; i++) near.open(new Uint8Array(2)).reset(new FedError({ code: "NO", message: "No." }));
+      await pair.clock.advance(0);
+      for (const session of [near, far]) await expectCode(() => session.open(new Uint8Array(1)), "GOING_AWAY");
+      await here.send(new Uint8Array(7), { end: true });
+      expect((await there.receive())?.length).toBe(7);
+      if (isOver) there.end();
+      await pair.clock.advance(isOver ? 0 : 2999);
+      expect(near.paths.length).toBe(isOver ? 0 : 1);
+      await pair.clock.advance(isOver ? 0 : 1);
+      expect(await far.closed).toMatchObject({ code: "FLOOD" });
+      expect(await near.closed).toMatchObject({ code: "FLOOD" });
+      const [next] = await pair.connect();
+      expect(next).not.toBe(near);
+      next.open(new Uint8Array(1)).end();
+      next.close();
+    }
   });
 
   it.each([
@@ -253,7 +279,7 @@ describe("floods", () => {
 });
 
 describe("time", () => {
-  it("sequenced frames are acknowledged after 250 ms, or 16 KiB and 1 ms, or 256 frames, or 128 KiB", async () => {
+  it("sequenced frames are acknowledged after 250 ms, or 15 356 bytes and 1 ms, or 256 frames, or 128 KiB", async () => {
     const clock = createTestClock();
     const peer = await rawPeer({ handler: ignore, clock });
     peer.send(open(1), data(1, 5));
@@ -264,9 +290,9 @@ describe("time", () => {
     expect(readU64((await peer.next(FRAME_ACK)).body, 0)).toBe(2);
     peer.send(...Array.from({ length: 256 }, () => data(1, 1)));
     expect(readU64((await peer.next(FRAME_ACK)).body, 0)).toBe(258);
-    peer.send(data(1, 8_000));
+    peer.send(data(1, 7_000));
     await pingThrough(peer);
-    peer.send(data(1, 8_374));
+    peer.send(data(1, 15_356 - 2 * 10 - 7_000));
     await pingThrough(peer);
     expect(peer.frames.filter(({ type }) => type === FRAME_ACK).length).toBe(2);
     await clock.advance(1);
