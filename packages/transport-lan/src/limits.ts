@@ -2,7 +2,10 @@
 
 /** Limits of a LAN transport. Counts, bytes and milliseconds as the names say. */
 export interface LanLimits {
-  /** Largest message, bytes, 1024..2^32-1; the smaller of both sides' values holds. Default 1 MiB. */
+  /**
+   * Largest message, bytes, 1024..2^32-1; the smaller of both sides' values holds. Default 65 546, the longest that a session
+   * sends: four bytes of a peer's make this hub take so much memory.
+   */
   readonly maxMessageBytes: number;
   /** From the first byte to both verdicts; also the whole of a dial. Default 5 s. */
   readonly handshakeTimeoutMs: number;
@@ -27,7 +30,7 @@ export interface LanLimits {
 }
 
 export const defaultLimits: LanLimits = {
-  maxMessageBytes: 1_048_576,
+  maxMessageBytes: 65_546,
   handshakeTimeoutMs: 5_000,
   maxPending: 32,
   maxPendingPerSource: 4,

@@ -176,8 +176,8 @@ describe("a connection", () => {
   }
 
   it("takes the smaller of both sides' message limits", async () => {
-    const [initiator, responder, close] = await pair({ maxMessageBytes: 70_000 });
-    expect([initiator.maxMessageBytes, responder.maxMessageBytes]).toEqual([70_000, 70_000]);
+    const [initiator, responder, close] = await pair({ maxMessageBytes: 10_000 });
+    expect([initiator.maxMessageBytes, responder.maxMessageBytes]).toEqual([10_000, 10_000]);
     initiator.close();
     responder.close();
     await close();
@@ -189,7 +189,7 @@ describe("a connection", () => {
     // The responder was never started, so nothing is read.
     for (let i = 0; i < 500 && reader.closedCount() === 0; i++) {
       try {
-        initiator.send(new Uint8Array(100_000));
+        initiator.send(new Uint8Array(60_000));
       } catch {
         break;
       }
