@@ -1,13 +1,19 @@
 /** The way of an agent's request on its own hub: who asks, what the token allows, which hub, and whether its tools are as they were. */
-import type { HubId } from "@fed/core";
+import { CoreError, type FedError, type HubId, toFedError } from "@fed/core";
 import type { Caller, Router } from "@fed/router";
 import type { FleetCatalogue } from "./catalogue/fleet-catalogue.js";
 import type { ToolWatch } from "./catalogue/tool-watch.js";
 import type { HubCallOptions } from "./contract.js";
+import { isObject } from "./mcp/json-rpc.js";
+import { givingUp, isGivenUp } from "./mcp/refusal.js";
 import type { Operator } from "./operators/operator.js";
 import { type AppTarget, sendWithin } from "./operators/within.js";
 import { callScope } from "./policy-book.js";
 import type { Telemetry } from "./telemetry/telemetry.js";
+import type { WaitingCalls } from "./waiting-calls.js";
+
+/** How long telling an app that a call is given up may take. */
+const giveUpMs = 30_000;
 
 /** What requests pass through. */
 export interface FleetCallsOptions {
@@ -17,6 +23,7 @@ export interface FleetCallsOptions {
   readonly catalogue: () => FleetCatalogue;
   readonly tools: () => ToolWatch;
   readonly telemetry: Telemetry;
+  readonly waiting: WaitingCalls;
 }
 
 /** See the module header. */
@@ -28,7 +35,51 @@ export class FleetCalls {
   }
 
   /** The app's MCP result. @throws {FedError} when the request was refused or its fate is unknown. */
-  request(
+  async request(target: AppTarget, options: HubCallOptions): Promise<unknown> {
+    const { waiting } = this.#options;
+    const { operator, signal } = options;
+    const { principal } = operator;
+    const { requestState } = target.params;
+    const continued = typeof requestState === "string" ? requestState : undefined;
+    if (isGivenUp(target.params) && !waiting.has(continued!, principal)) {
+      throw new CoreError({ code: "ABORTED", message: "The call has been given up already." });
+    }
+    let result: unknown;
+    try {
+      result = await this.#send(target, options);
+    } catch (cause) {
+      // A state that was not taken still continues its call.
+      const isWaiting = toFedError(cause).code === "INPUT_STATE_INVALID";
+      if (continued !== undefined && !isWaiting) waiting.delete(continued, principal);
+      throw cause;
+    }
+    if (continued !== undefined) waiting.delete(continued, principal);
+    if (!isObject(result) || result.resultType !== "input_required" || typeof result.requestState !== "string") {
+      return result;
+    }
+    const giveUp = this.#givingUp(target, result.requestState, operator);
+    try {
+      signal?.throwIfAborted();
+      waiting.add(result.requestState, operator, ({ code }: FedError) => {
+        // Whoever owns the app ends the calls of a revoked operator, and takes no further word.
+        if (code !== "OPERATOR_REVOKED") giveUp();
+      });
+    } catch (cause) {
+      giveUp();
+      throw cause;
+    }
+    return result;
+  }
+
+  /** What gives up a call; of its params it keeps no more than the state is bound to. */
+  #givingUp({ hub, app, method, params }: AppTarget, requestState: string, operator: Operator): () => void {
+    const { name, uri } = params;
+    const last = { ...(name !== undefined && { name }), ...(uri !== undefined && { uri }), requestState };
+    const target = { hub, app, method, params: givingUp(last) };
+    return () => void this.#send(target, { operator, signal: AbortSignal.timeout(giveUpMs) }).catch(() => {});
+  }
+
+  #send(
     target: AppTarget,
     { operator, signal, onNotification, deadlineMs, idempotencyKey }: HubCallOptions,
   ): Promise<unknown> {

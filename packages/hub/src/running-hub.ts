@@ -1,5 +1,6 @@
+/** A hub on Node that runs: its parts, each handed what it needs of the others, behind the one contract. */
 import type { Clock, HubId, Store } from "@fed/core";
-import { createRevocationChecker, type RevocationChecker } from "@fed/revocation";
+import type { RevocationEntry } from "@fed/revocation";
 import type { KeyJournal } from "@fed/router";
 import { dialLanGuest } from "@fed/transport-lan";
 import { createRelayGuestDial } from "@fed/transport-relay";
@@ -10,15 +11,13 @@ import type { AuditTrail } from "./audit-trail.js";
 import { FleetCatalogue } from "./catalogue/fleet-catalogue.js";
 import { openToolWatch, type ToolWatch } from "./catalogue/tool-watch.js";
 import { Cluster } from "./cluster/cluster.js";
-import { DuplicateWatch } from "./cluster/duplicate.js";
 import { exportPublic } from "./cluster/export-public.js";
-import { Federation } from "./cluster/federation.js";
-import { federationEvents } from "./cluster/federation-events.js";
 import { lanOptions } from "./cluster/known-addresses.js";
 import { createLan } from "./cluster/lan.js";
 import { type Membership, openMembership } from "./cluster/membership.js";
+import { type FederationParts, Networks } from "./cluster/networks.js";
 import { connectRelay } from "./cluster/relay-socket.js";
-import { applyRevocations, revoke, revokedError } from "./cluster/revoking.js";
+import { revoke, revokedError } from "./cluster/revoking.js";
 import { type Consent, openConsent } from "./consent/consent.js";
 import type { Hub } from "./contract.js";
 import { FleetCalls } from "./fleet-calls.js";
@@ -36,6 +35,7 @@ import type { StateDirectory } from "./state/state-directory.js";
 import type { HttpServer } from "./surface/http-server.js";
 import { openPorts } from "./surface/ports.js";
 import { createTelemetry, type Telemetry } from "./telemetry/telemetry.js";
+import { WaitingCalls } from "./waiting-calls.js";
 
 /** A program that calls in-process can be asked nothing. Progress renews its deadline, whether or not it listens. */
 const programFacts: AgentFacts = { capabilities: {}, clientInfo: undefined, logLevel: undefined, progress: true };
@@ -66,15 +66,14 @@ export class RunningHub implements Hub {
   #catalogue!: FleetCatalogue;
   #tools!: ToolWatch;
   #cluster!: Cluster;
-  #federation!: Federation;
-  #revocation: RevocationChecker | undefined;
+  #networks!: Networks;
   #sources!: AppSources;
   #http: HttpServer | undefined;
   readonly #refusals: RefusalLog;
-  readonly #duplicates: DuplicateWatch;
   readonly #telemetry: Telemetry;
   readonly #calls: FleetCalls;
   readonly #exchanges: OpenExchanges;
+  readonly #waiting: WaitingCalls;
   #closing: Promise<void> | undefined;
 
   constructor(parts: HubParts) {
@@ -89,32 +88,26 @@ export class RunningHub implements Hub {
     this.#exchanges = new OpenExchanges(parts.clock, ({ principal, token }, ended) =>
       parts.audit.note({ type: "token.expired", ...(token && { token }), operator: principal, ended }),
     );
+    this.#waiting = new WaitingCalls(this.#exchanges, parts.clock);
     this.#refusals = createRefusalLog((event) => parts.audit.note(event), parts.clock);
-    this.#duplicates = new DuplicateWatch({
-      connected: () => this.#federation.router.peers(),
-      leave: async () => {
-        if (!this.#closing) await this.#refederate();
-      },
-      audit: parts.audit,
-      log: parts.log,
-    });
     this.#telemetry = createTelemetry({
       selfId: parts.identity.hubId,
       clock: parts.clock,
       log: parts.log,
       apps: this.appHost,
       audit: parts.audit,
-      router: () => this.#federation.router,
+      router: () => this.#networks.federation.router,
       nameOfHub: (hubId) => this.#nameOfHub(hubId),
-      revocations: () => this.#revocation?.list(),
+      revocations: () => this.#networks.revocation?.list(),
       secretInputs: (app, tool) => this.#consent.secretInputs(app, tool),
     });
     this.#calls = new FleetCalls({
       selfId: parts.identity.hubId,
-      router: () => this.#federation.router,
+      router: () => this.#networks.federation.router,
       catalogue: () => this.#catalogue,
       tools: () => this.#tools,
       telemetry: this.#telemetry,
+      waiting: this.#waiting,
     });
   }
 
@@ -133,7 +126,7 @@ export class RunningHub implements Hub {
   /** Takes up everything that needs another part to be there first. */
   async open(): Promise<void> {
     const { options, directory, store, identity, audit, clock, log, opened } = this.#parts;
-    const announce = () => this.#federation?.router.announce();
+    const announce = () => this.#networks?.announce();
     this.appHost.onChange(announce);
     this.#policy = await openPolicyBook(store, () => {
       announce();
@@ -158,7 +151,7 @@ export class RunningHub implements Hub {
     });
     this.#catalogue = new FleetCatalogue({
       selfId: identity.hubId,
-      router: () => this.#federation.router,
+      router: () => this.#networks.federation.router,
       pins: this.#tools.pins,
       audit,
       clock,
@@ -180,9 +173,20 @@ export class RunningHub implements Hub {
         onError: (error) => log.warn({ error }, "the use of a token could not be written down"),
       }),
     );
-    this.#membership.onChange(() => {
-      this.#federation.refreshMembers();
-      this.#federation.sync.announce();
+    this.#networks = new Networks({
+      identity,
+      membership: this.#membership,
+      store,
+      audit,
+      clock,
+      log,
+      refusals: this.#refusals,
+      telemetry: this.#telemetry,
+      nameOfHub,
+      relays: options.relays === false ? [] : options.relays,
+      cluster: () => this.#cluster,
+      parts: () => this.#federationParts(),
+      onRevoked: (added) => this.#revoked(added),
     });
     this.#cluster = new Cluster({
       identity,
@@ -190,9 +194,9 @@ export class RunningHub implements Hub {
       store,
       audit,
       clock,
-      revocation: () => this.#openRevocation(),
-      federation: () => this.#federation,
-      refederate: () => this.#refederate(),
+      revocation: () => this.#networks.openRevocation(),
+      federation: () => this.#networks.federation,
+      refederate: () => this.#networks.refederate(),
       onJoinRefused: (from, error) => {
         this.#refusals.add(from, error, "join.refused");
         this.#telemetry.refused("join", error);
@@ -208,7 +212,7 @@ export class RunningHub implements Hub {
     );
     await this.#sources.open();
     this.#tools.follow(this.appHost, announce);
-    await this.#refederate();
+    await this.#networks.refederate();
     if (options.http) await this.#listen(options.http);
   }
 
@@ -245,11 +249,11 @@ export class RunningHub implements Hub {
       revoke(target, reason, {
         selfId: this.hubId,
         membership: this.#membership,
-        federation: () => this.#federation,
+        federation: () => this.#networks.federation,
         audit: this.#parts.audit,
         clock: this.#parts.clock,
       }),
-    revocations: () => this.#revocation?.list(),
+    revocations: () => this.#networks.revocation?.list(),
     peers: () => this.#cluster.peers(),
     paths: (hub) => this.#cluster.paths(hub),
     pathHistory: (hub) => this.#cluster.pathHistory(hub),
@@ -308,7 +312,8 @@ export class RunningHub implements Hub {
   /** Leaves every network; as far as it got where opening failed half-way. */
   async disconnect(): Promise<void> {
     await this.#http?.close();
-    await this.#federation?.close();
+    this.#waiting.close();
+    await this.#networks?.close();
     this.#refusals.close();
   }
 
@@ -321,59 +326,33 @@ export class RunningHub implements Hub {
     return hubId === identity.hubId ? identity.name : this.#membership.nameOf(hubId);
   }
 
-  async #openRevocation(): Promise<RevocationChecker> {
-    this.#revocation ??= await createRevocationChecker({
-      clusterId: this.#membership.clusterId,
-      store: this.#parts.store,
-      clock: this.#parts.clock,
-      onChange: (added) => {
-        applyRevocations(added, this.#cluster, this.#federation);
-        for (const entry of added) {
-          if (entry.kind === "operator") {
-            this.#exchanges.end(({ principal }) => principal === entry.id, revokedError(entry));
-          }
-        }
-        this.#tools.revoked(added);
-      },
-    });
-    return this.#revocation;
+  #revoked(added: readonly RevocationEntry[]): void {
+    for (const entry of added) {
+      if (entry.kind !== "operator" && entry.kind !== "hub") continue;
+      const { id } = entry;
+      const error = revokedError(entry);
+      const concerns = (principal: string) => (entry.kind === "hub" ? principal.endsWith(`@${id}`) : principal === id);
+      this.appHost.endWaiting(concerns, error);
+      this.#exchanges.end(({ principal }) => concerns(principal), error);
+    }
+    this.#tools.revoked(added);
   }
 
-  async #refederate(): Promise<void> {
-    const { options, identity, store, usedKeys, audit, clock, log } = this.#parts;
+  async #federationParts(): Promise<FederationParts> {
+    const { options, identity, store, usedKeys, audit, clock } = this.#parts;
     const membership = this.#membership;
-    const previous: Federation | undefined = this.#federation;
-    await previous?.close();
-    const named = membership.joined ? membership.current.manifest.relays.map(({ url }) => url) : [];
     const lan = await lanOptions(options.lan, store);
-    this.#federation = new Federation({
-      identity,
-      membership,
-      revocation: membership.joined ? await this.#openRevocation() : undefined,
+    return {
       apps: this.#telemetry.calls.watchApps(this.#consent.apps),
       policy: this.#policy,
       consent: this.#consent.port,
       audit: this.#telemetry.calls.watchAudit(audit),
       keys: usedKeys,
-      clock,
       lan: lan && ((authenticator) => createLan(lan, { identity, membership, authenticator, clock })),
       connectRelay,
-      relays: options.relays === false ? [] : (options.relays ?? named),
-      stopped: this.#duplicates.stopped,
       peerRate: options.limits?.peer,
-      ...federationEvents({
-        cluster: this.#cluster,
-        refusals: this.#refusals,
-        telemetry: this.#telemetry,
-        duplicates: this.#duplicates,
-        nameOfHub: (hubId) => this.#nameOfHub(hubId),
-        store,
-        log,
-      }),
       onListing: (hubId, apps) => this.#tools.listed(hubId, apps),
-      onGuest: (connection) => void this.#cluster.welcome(connection),
-    });
-    await this.#federation.start();
+    };
   }
 
   async #listen(address: { readonly host: string; readonly port: number }): Promise<void> {
@@ -388,9 +367,9 @@ export class RunningHub implements Hub {
       store,
       clock,
       options,
-      assertOperator: (principal) => this.#revocation?.assertPrincipals({ operators: [principal] }),
+      assertOperator: (principal) => this.#networks.revocation?.assertPrincipals({ operators: [principal] }),
       isReady: () => this.#closing === undefined,
-      stopped: () => this.#duplicates.stopped,
+      stopped: () => this.#networks.stopped,
     });
     writeRunFile(directory, { url: this.#http.url, token: this.#tokens.issueForThisRun("admin") });
   }

@@ -37,7 +37,7 @@ describe("exchanges", () => {
 
   it("end when their token expires, however late that is, and this is told once", async () => {
     const { clock, begin, ended, expired } = open();
-    const short = { ...ann, expiresAtMs: clock.nowMs() + 40 * 24 * hourMs };
+    const short = { ...ann, token: "tok_s", expiresAtMs: clock.nowMs() + 40 * 24 * hourMs };
     begin(short, "s1");
     begin(ann, "lasting");
     await clock.advance(40 * 24 * hourMs - 1);
@@ -48,6 +48,17 @@ describe("exchanges", () => {
     expect(expired).toEqual([["ann@h", 2]]);
     begin(short, "late");
     expect(ended.at(-1)).toBe("late UNAUTHENTICATED");
+  });
+
+  it("that came with one access token end together, though each makes an operator of its own", async () => {
+    const { clock, begin, ended, expired } = open();
+    const { token: _, ...jwt } = { ...ann, principal: "oauth.bob@h", expiresAtMs: clock.nowMs() + hourMs };
+    begin({ ...jwt }, "1");
+    begin({ ...jwt }, "2");
+    begin({ ...jwt, expiresAtMs: jwt.expiresAtMs + 1 }, "renewed");
+    await clock.advance(hourMs);
+    expect(ended).toEqual(["1 UNAUTHENTICATED", "2 UNAUTHENTICATED"]);
+    expect(expired).toEqual([["oauth.bob@h", 2]]);
   });
 
   it("leave no timer behind", async () => {

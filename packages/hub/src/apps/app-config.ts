@@ -68,13 +68,14 @@ const settings = z.strictObject({
     .max(7 * 24 * 60 * 60_000)
     .optional(),
 });
+const address = z
+  .url({ protocol: /^https?$/, abort: true })
+  .refine(namesNobody, { error: "credentials belong under headers or fed.auth", abort: true });
 const auth = z.union([
   z.strictObject({ bearer: text }),
   z.strictObject({
     clientCredentials: z.strictObject({
-      issuer: z
-        .url({ protocol: /^https?$/ })
-        .refine((url) => /^https:|^http:\/\/(localhost|127(\.\d+){3}|\[::1\])([:/]|$)/.test(url), "it is not https"),
+      issuer: address.refine((url) => isHttps(new URL(url)), "it is not https"),
       clientId: text,
       clientSecret: text,
       scope: text.optional(),
@@ -92,9 +93,7 @@ const stdioApp = z.object({
 const httpApp = z.object({
   fed: settings.extend({ auth: auth.optional() }).optional(),
   type: z.enum(["http", "streamable-http"]).optional(),
-  url: z
-    .url({ protocol: /^https?$/ })
-    .refine((url) => !/^https?:\/\/[^/?#]*@/.test(url), "credentials belong under headers or fed.auth"),
+  url: address,
   headers: z.record(z.string(), z.string().max(8192)).optional(),
 });
 const fields = new Set([...Object.keys(stdioApp.shape), ...Object.keys(httpApp.shape)]);
@@ -165,6 +164,16 @@ function readEntry(
 function knownFields(entry: unknown): unknown {
   if (typeof entry !== "object" || entry === null || Array.isArray(entry)) return entry;
   return Object.fromEntries(Object.entries(entry).filter(([field]) => fields.has(field)));
+}
+
+function namesNobody(url: string): boolean {
+  const { username, password } = new URL(url);
+  return username === "" && password === "";
+}
+
+/** Or of this machine. */
+function isHttps({ protocol, hostname }: URL): boolean {
+  return protocol === "https:" || /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
 }
 
 function settingsMistake({ start, idleStopMs }: AppSettings): string | undefined {

@@ -2,6 +2,7 @@
  * A conversation with one running app, in the terms of MCP revision 2026-07-28 whatever revision the app speaks: requests
  * without a handshake, notifications that belong to a request, and input asked for by an `input_required` result.
  */
+import type { FedError } from "@fed/core";
 import type { Notification } from "@fed/router";
 
 /** What an app says of itself: its answer to `server/discover`, or what that would be of an older one. */
@@ -36,6 +37,8 @@ export interface AppConnection {
   request(method: string, params: Record<string, unknown>, options: AppRequestOptions): Promise<unknown>;
   /** Hears when a list of the app's has changed, e.g. `notifications/tools/list_changed`. @returns what ends it. */
   watch(listener: (method: string) => void): () => void;
+  /** Cancels the app's work on the calls that wait for an answer of those whom `concerns` names, because of `error`. */
+  endWaiting(concerns: (principal: string) => boolean, error: FedError): void;
   /** Resolves when the app has ended or {@link close} was called. */
   readonly closed: Promise<void>;
   /** Ends the conversation, and with it a process or server of the hub's own. Idempotent. */

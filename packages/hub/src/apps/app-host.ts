@@ -1,5 +1,5 @@
 /** The hub's own apps, as the router asks for them: a set that is replaced by difference while it runs. */
-import { type Clock, isFedError, type Store } from "@fed/core";
+import { type Clock, type FedError, isFedError, type Store } from "@fed/core";
 import { type AppContext, type AppRequest, detailsOf, type LocalApp, type LocalApps } from "@fed/router";
 import { HubError } from "../errors.js";
 import { isObject, rpcCodes } from "../mcp/json-rpc.js";
@@ -51,6 +51,8 @@ export interface AppHost extends LocalApps, AsyncDisposable {
   stop(app: string): Promise<void>;
   /** Ends an app as {@link stop} and launches it; calls meanwhile wait. @throws {HubError} as {@link launch}. */
   restart(app: string): Promise<void>;
+  /** Ends the calls that wait for an answer of those whom `concerns` names, because of `error`. */
+  endWaiting(concerns: (principal: string) => boolean, error: FedError): void;
   /** How every app is, in the order of the configuration. */
   health(): AppHealth[];
   /** The last lines an app printed on standard error, without its secrets. @throws {HubError} APP_UNKNOWN. */
@@ -231,6 +233,9 @@ export function createAppHost(options: AppHostOptions): AppHost {
     launch: async (name) => find(name).launch(),
     stop: async (name) => find(name).stop(),
     restart: async (name) => find(name).restart(),
+    endWaiting(concerns, error) {
+      for (const app of apps.values()) app.endWaiting(concerns, error);
+    },
     health: () =>
       [...apps.values()].map((app) => {
         const tools = toolsOf(app, known)?.length;

@@ -181,6 +181,11 @@ export class App {
     }
   }
 
+  /** See {@link AppConnection.endWaiting}. */
+  endWaiting(concerns: (principal: string) => boolean, error: FedError): void {
+    this.#running?.connection.endWaiting(concerns, error);
+  }
+
   /** Ends what {@link stop} did and starts it at once. @throws {FedError} APP_START_FAILED. */
   async launch(): Promise<void> {
     this.#stopped = false;

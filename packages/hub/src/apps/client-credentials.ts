@@ -7,6 +7,7 @@
  * - The authorization server is the configured `issuer`; metadata that names others only is refused.
  * - The issuer's metadata (RFC 8414) may name a token endpoint elsewhere: by https, and with a public address unless the
  *   issuer itself has none.
+ * - Of scopes it gets the configured `scope`; only without one does the app say which it needs.
  * - No redirect is followed; each answer has 10 s and 64 KiB.
  */
 import { isFedError } from "@fed/core";
@@ -44,7 +45,7 @@ export function clientCredentials({ app, url, credentials, dispatcher }: ClientC
   let asking: Promise<void> | undefined;
 
   async function ask(response: Response, fetchApp: FetchLike): Promise<void> {
-    const { resourceMetadataUrl, scope = credentials.scope } = extractWWWAuthenticateParams(response);
+    const { resourceMetadataUrl, scope } = extractWWWAuthenticateParams(response);
     if (resourceMetadataUrl && resourceMetadataUrl.origin !== url.origin) {
       throw refused(`its metadata would be at ${resourceMetadataUrl.origin}, which is not the app's own origin.`);
     }
@@ -55,7 +56,7 @@ export function clientCredentials({ app, url, credentials, dispatcher }: ClientC
       throw refused(`it takes tokens of ${String(servers[0]).slice(0, 200)} only.`);
     }
     provider.found = { authorizationServerUrl: issuer, ...(metadata && { resourceMetadata: metadata }) };
-    await auth(provider, { serverUrl: url, resourceMetadataUrl, scope, fetchFn });
+    await auth(provider, { serverUrl: url, resourceMetadataUrl, scope: credentials.scope ?? scope, fetchFn });
   }
 
   return {

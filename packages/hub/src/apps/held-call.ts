@@ -16,8 +16,8 @@ const maxBufferedChars = 1024 * 1024;
 export interface Ask {
   readonly id: RequestId;
   readonly request: { readonly method: string; readonly params: Record<string, unknown> };
-  /** The agent went on without an answer to it. */
-  passedOver: boolean;
+  /** How often the agent was asked it. */
+  shown: number;
 }
 
 /** See the module header. */
@@ -64,7 +64,7 @@ export class HeldCall {
 
   /** Takes up a question of the app's. */
   ask(id: RequestId, method: string, params: Record<string, unknown>): void {
-    this.#asks.set(`input-${++this.#asked}`, { id, request: { method, params }, passedOver: false });
+    this.#asks.set(`input-${++this.#asked}`, { id, request: { method, params }, shown: 0 });
     this.#wake?.();
   }
 
@@ -74,16 +74,15 @@ export class HeldCall {
   }
 
   /**
-   * The questions that the agent has done with, with its answers: those in `responses`, and those that it has passed over
-   * twice. They are open no more; what it passes over once it is asked again, as MCP wants it.
+   * The questions that the agent has done with, with its answers: those in `responses`, and those that it was shown and has
+   * passed over twice. They are open no more; what it passes over once it is asked again, as MCP wants it.
    */
   *answers(responses: Record<string, unknown>): Generator<[Ask, unknown]> {
     for (const [key, ask] of this.#asks) {
       const isAnswered = Object.hasOwn(responses, key);
-      if (isAnswered || ask.passedOver) {
-        this.#asks.delete(key);
-        yield [ask, isAnswered ? responses[key] : undefined];
-      } else ask.passedOver = true;
+      if (!isAnswered && ask.shown < 2) continue;
+      this.#asks.delete(key);
+      yield [ask, isAnswered ? responses[key] : undefined];
     }
   }
 
@@ -118,6 +117,7 @@ export class HeldCall {
         await woken.promise;
       }
       if (this.#settled) return undefined;
+      for (const ask of this.#asks.values()) ask.shown++;
       return Object.fromEntries([...this.#asks].map(([key, { request }]) => [key, request]));
     } finally {
       this.#wake = undefined;
@@ -135,12 +135,10 @@ export class HeldCall {
     this.#outcome.catch(() => {});
   }
 
-  /** Cancels the app's work for an agent that does not go on. @returns why. */
-  giveUp(): FedError {
-    const reason = new CoreError({ code: "ABORTED", message: "The agent has given up the call." });
+  /** Cancels the app's work: nobody goes on with it. */
+  end(reason: FedError): void {
     this.release();
     this.#controller.abort(reason);
-    return reason;
   }
 
   /** The app is gone: nothing is waited for. */

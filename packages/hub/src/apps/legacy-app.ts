@@ -3,7 +3,7 @@
  * call (elicitation, sampling, roots) ends that call's request with `input_required`, while the app goes on waiting; the
  * agent's answers come with the next request and the call goes on.
  */
-import { type Clock, LiveMap } from "@fed/core";
+import { type Clock, CoreError, type FedError, LiveMap } from "@fed/core";
 import { HubError } from "../errors.js";
 import { canAnswer } from "../mcp/input-capability.js";
 import { isObject, type RequestId, type RpcFailure, rpcCodes } from "../mcp/json-rpc.js";
@@ -79,6 +79,14 @@ export class LegacyApp implements AppConnection, RpcHandlers {
     return () => this.#watchers.delete(listener);
   }
 
+  endWaiting(concerns: (principal: string) => boolean, error: FedError): void {
+    for (const [state, call] of this.#held) {
+      if (!concerns(call.principal)) continue;
+      this.#held.delete(state);
+      call.end(error);
+    }
+  }
+
   close(): Promise<void> {
     return this.#peer.close();
   }
@@ -135,7 +143,11 @@ export class LegacyApp implements AppConnection, RpcHandlers {
       });
     }
     this.#held.delete(state);
-    if (isGivenUp(params)) throw call.giveUp();
+    if (isGivenUp(params)) {
+      const error = new CoreError({ code: "ABORTED", message: "The agent has given up the call." });
+      call.end(error);
+      throw error;
+    }
     for (const [ask, answer] of call.answers(isObject(params.inputResponses) ? params.inputResponses : {})) {
       this.#answer(ask, answer);
     }

@@ -72,6 +72,9 @@ export class ModernApp implements AppConnection, RpcHandlers {
     return () => this.#watchers.delete(listener);
   }
 
+  /** None waits here: what continues a call is in its state. */
+  endWaiting(): void {}
+
   close(): Promise<void> {
     return this.#peer.close();
   }

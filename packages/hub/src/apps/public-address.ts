@@ -19,11 +19,6 @@ const special4 = [
   ["203.0.113.0", 24],
   ["224.0.0.0", 3],
 ] as const;
-/** Of IPv6 the internet is in here, and in the prefix by which it reaches IPv4 (RFC 6052). */
-const global6 = [
-  ["2000::", 3],
-  ["64:ff9b::", 96],
-] as const;
 /** And not in these: protocol assignments with Teredo, documentation, 6to4. */
 const special6 = [
   ["2001::", 23],
@@ -35,14 +30,28 @@ const special6 = [
 const blocked = new BlockList();
 for (const [network, bits] of special4) blocked.addSubnet(network, bits, "ipv4");
 for (const [network, bits] of special6) blocked.addSubnet(network, bits, "ipv6");
+/** Of IPv6 the internet is in here. */
 const internet6 = new BlockList();
-for (const [network, bits] of global6) internet6.addSubnet(network, bits, "ipv6");
+internet6.addSubnet("2000::", 3, "ipv6");
+/** The prefix by which IPv6 reaches IPv4 (RFC 6052): what is meant stands in the last 32 bits. */
+const translated = new BlockList();
+translated.addSubnet("64:ff9b::", 96, "ipv6");
 
 /** Whether an IPv4 or IPv6 address is globally reachable; false for what is no address. */
 export function isPublicAddress(address: string): boolean {
   const version = isIP(address);
   if (version === 4) return !blocked.check(address, "ipv4");
-  return version === 6 && internet6.check(address, "ipv6") && !blocked.check(address, "ipv6");
+  if (version !== 6) return false;
+  if (translated.check(address, "ipv6")) return isPublicAddress(lastFour(address));
+  return internet6.check(address, "ipv6") && !blocked.check(address, "ipv6");
+}
+
+/** The last 32 bits of an IPv6 address, as an IPv4 address. */
+function lastFour(address: string): string {
+  // A URL spells every IPv6 address in one way: hexadecimal, a group of zeros as 0 or left out.
+  const groups = new URL(`http://[${address.replace(/%.*/, "")}]`).hostname.slice(1, -1).split(":");
+  const [high, low] = groups.slice(-2).map((group) => Number.parseInt(group || "0", 16)) as [number, number];
+  return [high >> 8, high & 255, low >> 8, low & 255].join(".");
 }
 
 /** `hostname` as in a URL, so IPv6 in brackets: true if every address it has now is public. Rejects when it has none. */

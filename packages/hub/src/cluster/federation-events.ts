@@ -26,7 +26,7 @@ export interface FederationEventsOptions {
   readonly cluster: Pick<Cluster, "sessionChanged">;
   readonly refusals: RefusalLog;
   readonly telemetry: Pick<Telemetry, "refused">;
-  readonly duplicates: DuplicateWatch;
+  readonly duplicates: Pick<DuplicateWatch, "displacedBy" | "countedBy">;
   readonly nameOfHub: (hubId: HubId) => string | undefined;
   readonly store: Store;
   readonly log: Logger;
@@ -47,12 +47,12 @@ export function federationEvents({
       void rememberAddress(store, address).catch(({ code }) => log.warn({ code }, "a LAN address was not kept")),
     onPeerUp: (peer) => {
       cluster.sessionChanged(peer.hubId, true);
+      duplicates.countedBy(peer.hubId);
       log.info({ hub: peer.name }, "a hub is connected");
     },
     onPeerDown: (peer, error) => {
       cluster.sessionChanged(peer.hubId, false);
       log.info({ hub: peer.name, code: error?.code }, "a hub is gone");
-      duplicates.weigh();
     },
     onDisplaced: (hub) => {
       log.warn(

@@ -6,6 +6,7 @@ import type { Clock, Json } from "@fed/core";
 import type { AppContext, AppRequest, Caller, ConsentRequest, LocalApp, LocalApps, Risk } from "@fed/router";
 import type { ToolDefinition } from "../apps/tool-list.js";
 import { isObject } from "../mcp/json-rpc.js";
+import { isGivenUp } from "../mcp/refusal.js";
 import { redact } from "../redaction.js";
 import { Continuations } from "./continuations.js";
 import { redactResult } from "./result-redaction.js";
@@ -108,6 +109,8 @@ export class Guard implements LocalApps {
    * @throws {HubError} TOOL_CHANGED for a tool that is not called before it is accepted, whoever calls.
    */
   asks({ app, method, params, tool, risk, caller }: ConsentRequest): boolean {
+    // It runs nothing: it ends a call that was allowed.
+    if (isObject(params) && isGivenUp(params)) return false;
     if (tool !== undefined) this.#accepted.assertAccepted(app, tool);
     const rule = this.#rules.ruleFor(app, tool);
     if (!rule || (tool === undefined && followUps.has(method)) || !asks(rule, this.#known(risk, rule, app, tool))) {

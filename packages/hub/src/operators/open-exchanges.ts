@@ -16,6 +16,8 @@ export interface Standing {
 
 /** What a token's exchanges share. */
 interface Bearer {
+  /** As the first of them had it. */
+  readonly operator: Operator;
   readonly open: LiveSet<OpenExchange>;
   timer: Timer | undefined;
 }
@@ -24,7 +26,7 @@ interface Bearer {
 export class OpenExchanges {
   readonly #clock: Clock;
   readonly #onExpired: (operator: Operator, ended: number) => void;
-  readonly #bearers = new Map<Operator, Bearer>();
+  readonly #bearers = new Map<string, Bearer>();
 
   /** `onExpired` hears of each token that expired, and how many exchanges ended with it. */
   constructor(clock: Clock, onExpired: (operator: Operator, ended: number) => void) {
@@ -32,50 +34,55 @@ export class OpenExchanges {
     this.#onExpired = onExpired;
   }
 
-  /** Begins one. What {@link Operator} is the same object has the same token. */
+  /** Begins one. */
   begin(operator: Operator): Standing {
-    const bearer: Bearer = this.#bearers.get(operator) ?? { open: new LiveSet(), timer: undefined };
+    const key = keyOf(operator);
+    const bearer: Bearer = this.#bearers.get(key) ?? { operator, open: new LiveSet(), timer: undefined };
     const { open } = bearer;
     const exchange = new OpenExchange(() => {
       open.delete(place);
-      if (open.size === 0) this.#forget(operator, bearer);
+      if (open.size === 0) this.#forget(key, bearer);
     });
     const place = open.add(exchange);
     if (open.size === 1) {
-      this.#bearers.set(operator, bearer);
-      this.#watch(operator, bearer);
+      this.#bearers.set(key, bearer);
+      this.#watch(key, bearer);
     }
     return exchange;
   }
 
   /** Ends those that `concerns` names, because of `error`. */
   end(concerns: (operator: Operator) => boolean, error: FedError): void {
-    for (const operator of [...this.#bearers.keys()]) if (concerns(operator)) this.#end(operator, error);
+    for (const [key, bearer] of [...this.#bearers]) if (concerns(bearer.operator)) this.#end(key, bearer, error);
   }
 
-  #watch(operator: Operator, bearer: Bearer): void {
+  #watch(key: string, bearer: Bearer): void {
+    const { operator, open } = bearer;
     if (operator.expiresAtMs === undefined) return;
     const leftMs = operator.expiresAtMs - this.#clock.nowMs();
     if (leftMs > 0) {
-      bearer.timer = this.#clock.setTimer(Math.min(leftMs, maxTimerMs), () => this.#watch(operator, bearer));
+      bearer.timer = this.#clock.setTimer(Math.min(leftMs, maxTimerMs), () => this.#watch(key, bearer));
       return;
     }
-    const ended = bearer.open.size;
-    this.#end(operator, unauthenticated("The token has expired."));
+    const ended = open.size;
+    this.#end(key, bearer, unauthenticated("The token has expired."));
     this.#onExpired(operator, ended);
   }
 
-  #end(operator: Operator, error: FedError): void {
-    const bearer = this.#bearers.get(operator);
-    if (!bearer) return;
-    this.#forget(operator, bearer);
+  #end(key: string, bearer: Bearer, error: FedError): void {
+    this.#forget(key, bearer);
     for (const exchange of bearer.open) exchange.end(error);
   }
 
-  #forget(operator: Operator, bearer: Bearer): void {
+  #forget(key: string, bearer: Bearer): void {
     bearer.timer?.cancel();
-    if (this.#bearers.get(operator) === bearer) this.#bearers.delete(operator);
+    if (this.#bearers.get(key) === bearer) this.#bearers.delete(key);
   }
+}
+
+/** Names a token: by its id, or, of one that this hub has not made, by whose it is and when it ends. */
+function keyOf({ token, principal, expiresAtMs }: Operator): string {
+  return token ?? `${principal} ${expiresAtMs ?? ""}`;
 }
 
 class OpenExchange implements Standing {

@@ -77,6 +77,8 @@ export function createPageApps(apps: Readonly<Record<string, PageApp>>): LocalAp
 
   return {
     list: () => listed,
+    // What they are they stay.
+    version: () => 0,
     tools: (app) => definitions.get(app),
     hints: (app, tool) => {
       const known = toolOf(app, tool);

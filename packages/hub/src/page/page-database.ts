@@ -2,7 +2,7 @@
  * Where a page keeps its hub: one IndexedDB database of its origin, used by one page at a time. What a promise resolved for
  * has been handed to the disk (`durability: "strict"`).
  */
-import type { FedError } from "@fed/core";
+import { type FedError, isFedError } from "@fed/core";
 import { HubError } from "../errors.js";
 
 /** A table: `entries` holds the hub's documents, `segments` its audit log. */
@@ -30,7 +30,9 @@ export interface PageDatabase extends AsyncDisposable {
  * @throws {HubError} STATE_LOCKED when another page has it open, STATE_UNWRITABLE where pages can keep nothing.
  */
 export async function openPageDatabase(name: string): Promise<PageDatabase> {
-  const unlock = await lockPage(name);
+  const unlock = await lockPage(name).catch((cause: unknown) => {
+    throw isFedError(cause) ? cause : unwritable((cause as DOMException).message, cause);
+  });
   try {
     const database = await openIndexedDb(name);
     const close = async () => {
@@ -63,7 +65,7 @@ export async function openPageDatabase(name: string): Promise<PageDatabase> {
 }
 
 /** Holds the Web Lock of the database until the result is called or the page is gone. */
-function lockPage(name: string): Promise<() => void> {
+async function lockPage(name: string): Promise<() => void> {
   // Missing where the page was not served over https or from the machine itself.
   const locks: LockManager | undefined = globalThis.navigator?.locks;
   if (!locks || !globalThis.indexedDB) throw unwritable("this is no secure context");

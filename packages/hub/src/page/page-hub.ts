@@ -4,15 +4,11 @@
  * keeps, keys among it, stays in the origin's IndexedDB for the next time.
  */
 import { type Clock, type HubId, systemClock } from "@fed/core";
-import { createRevocationChecker, type RevocationChecker } from "@fed/revocation";
 import { createRelayGuestDial } from "@fed/transport-relay";
 import { openAuditTrail } from "../audit-trail.js";
 import { Cluster } from "../cluster/cluster.js";
-import { DuplicateWatch } from "../cluster/duplicate.js";
-import { Federation } from "../cluster/federation.js";
-import { federationEvents } from "../cluster/federation-events.js";
 import { type Membership, openMembership } from "../cluster/membership.js";
-import { applyRevocations } from "../cluster/revoking.js";
+import { Networks } from "../cluster/networks.js";
 import type { Hub } from "../contract.js";
 import { Opened } from "../opened.js";
 import type { Logger } from "../options.js";
@@ -81,83 +77,52 @@ export async function createPageHub(options: PageHubOptions): Promise<PageHub> {
     opened.defer(() => refusals.close());
     const membership = await openMembership({ identity, directory, store, clock });
     const keys = await openUsedKeys(store, clock);
-    let federation: Federation | undefined;
-    let revocation: RevocationChecker | undefined;
-    opened.defer(() => federation?.close());
-
-    const openRevocation = async (): Promise<RevocationChecker> => {
-      revocation ??= await createRevocationChecker({
-        clusterId: membership.clusterId,
-        store,
-        clock,
-        onChange: (added) => applyRevocations(added, cluster, federation!),
-      });
-      return revocation;
-    };
     const policy = await openPolicyBook(store, () => {
-      federation?.router.announce();
+      networks.announce();
       audit.note({ type: "policy.changed" });
     });
-    const cluster = new Cluster({
+    const networks = new Networks({
       identity,
       membership,
       store,
       audit,
       clock,
-      revocation: openRevocation,
-      federation: () => federation!,
-      refederate,
-      onJoinRefused: (from, error) => refusals.add(from, error, "join.refused"),
-      guestDials: { relay: createRelayGuestDial({ clock }) },
-      relays: options.relays ?? [],
-    });
-    const duplicates = new DuplicateWatch({
-      connected: () => federation!.router.peers(),
-      leave: refederate,
-      audit,
       log,
-    });
-    membership.onChange(() => {
-      federation!.refreshMembers();
-      federation!.sync.announce();
-    });
-
-    async function refederate(): Promise<void> {
-      await federation?.close();
-      federation = new Federation({
-        identity,
-        membership,
-        revocation: membership.joined ? await openRevocation() : undefined,
+      refusals,
+      telemetry: { refused() {} },
+      nameOfHub: (hubId) => membership.nameOf(hubId),
+      relays: options.relays,
+      cluster: () => cluster,
+      parts: async () => ({
         apps,
         policy,
         // Whoever shares an app of a page has said yes to its calls.
         consent: { required: () => false, decide: async () => "once" },
         audit,
         keys,
-        clock,
         lan: undefined,
         connectRelay: undefined,
-        relays: options.relays ?? relaysOf(membership),
         peerRate: undefined,
-        stopped: duplicates.stopped,
-        ...federationEvents({
-          cluster,
-          refusals,
-          telemetry: { refused() {} },
-          duplicates,
-          nameOfHub: (hubId) => membership.nameOf(hubId),
-          store,
-          log,
-        }),
-        onListing: () => {},
-        onGuest: (connection) => void cluster.welcome(connection),
-      });
-      await federation.start();
-    }
-
-    await refederate();
+        onListing() {},
+      }),
+    });
+    opened.defer(() => networks.close());
+    const cluster = new Cluster({
+      identity,
+      membership,
+      store,
+      audit,
+      clock,
+      revocation: () => networks.openRevocation(),
+      federation: () => networks.federation,
+      refederate: () => networks.refederate(),
+      onJoinRefused: (from, error) => refusals.add(from, error, "join.refused"),
+      guestDials: { relay: createRelayGuestDial({ clock }) },
+      relays: options.relays ?? [],
+    });
+    await networks.refederate();
     return pageHub({ hubId: identity.hubId, name: identity.name, membership, cluster, policy, audit, opened }, () =>
-      revocation?.list(),
+      networks.revocation?.list(),
     );
   } catch (error) {
     await opened[Symbol.asyncDispose]();
@@ -196,8 +161,4 @@ function pageHub(parts: Parts, revocations: PageHub["cluster"]["revocations"]): 
     close,
     [Symbol.asyncDispose]: close,
   };
-}
-
-function relaysOf(membership: Membership): string[] {
-  return membership.joined ? membership.current.manifest.relays.map(({ url }) => url) : [];
 }

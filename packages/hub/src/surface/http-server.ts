@@ -220,7 +220,7 @@ function operatorRoutes(
 }
 
 /** The token that a request shows, or an empty text. */
-export function bearerOf(authorization: string | undefined): string {
+function bearerOf(authorization: string | undefined): string {
   return /^Bearer +(\S{1,8192})$/i.exec(authorization ?? "")?.[1] ?? "";
 }
 

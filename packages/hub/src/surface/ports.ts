@@ -80,7 +80,7 @@ export function openPorts(
     }),
     api: (app) => {
       addApiRoutes(app, hub, createAgentTokens(tokens));
-      addTapRoute(app, { tap: hub.tap, authenticate, clock });
+      addTapRoute(app, { tap: hub.tap, exchanges, clock });
     },
     metrics: { render: () => hub.metrics(), open: options.metrics === "open" },
     onRefused: (error) => telemetry.refused("http", error),

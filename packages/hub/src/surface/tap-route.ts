@@ -3,11 +3,11 @@ import type { Clock } from "@fed/core";
 import { RouterError } from "@fed/router";
 import type { Hono } from "hono";
 import { z } from "zod";
-import type { Authenticate } from "../operators/authenticate.js";
+import type { OpenExchanges } from "../operators/open-exchanges.js";
 import { requireScope, requireWhole } from "../operators/operator.js";
 import type { Tap } from "../telemetry/tap.js";
 import { valid } from "../valid.js";
-import { bearerOf, type HubEnvironment } from "./http-server.js";
+import type { HubEnvironment } from "./http-server.js";
 import { openTapStream } from "./tap-stream.js";
 
 const path = "/api/federation/tap";
@@ -26,7 +26,7 @@ const tapQuery = z.strictObject({
 /** Adds the route. */
 export function addTapRoute(
   app: Hono<HubEnvironment>,
-  { tap, authenticate, clock }: { readonly tap: Tap; readonly authenticate: Authenticate; readonly clock: Clock },
+  { tap, exchanges, clock }: { readonly tap: Tap; readonly exchanges: OpenExchanges; readonly clock: Clock },
 ): void {
   let readers = 0;
 
@@ -44,11 +44,10 @@ export function addTapRoute(
       });
     }
     readers++;
-    const bearer = bearerOf(context.req.header("authorization"));
     const stream = openTapStream(tap, {
       ...wanted,
       clock,
-      authorize: () => authenticate(bearer, path),
+      standing: exchanges.begin(operator),
       onEnd: () => readers--,
     });
     return context.body(stream, 200, {

@@ -1,30 +1,29 @@
 /** The tap as server-sent events, bounded for a reader that is slower than the calls: it is told how many it has missed. */
-import type { Clock, FedError, Timer } from "@fed/core";
-import { toFedError } from "@fed/core";
+import type { Clock, Timer } from "@fed/core";
+import type { Standing } from "../operators/open-exchanges.js";
 import type { Tap, TapEvent, TapOptions } from "../telemetry/tap.js";
 
 const maxWaiting = 1000;
 const maxWaitingChars = 1024 * 1024;
-/** Shows the reader that the hub is there, and the hub whether the reader may still look. */
+/** Shows the reader that the hub is there. */
 const beatMs = 15_000;
 
 /** Options of {@link openTapStream}. */
 export interface TapStreamOptions extends TapOptions {
   readonly clock: Clock;
-  /** Rejects once the reader may not look any more. */
-  readonly authorize: () => Promise<unknown>;
+  /** The reader's claim to look; the stream closes it. */
+  readonly standing: Standing;
   /** The stream has ended, whoever ended it. */
   readonly onEnd: () => void;
 }
 
 /** UTF-8 of `text/event-stream`: each event has the name of the {@link TapEvent} and its JSON; `refused` ends the stream. */
 export function openTapStream(tap: Tap, options: TapStreamOptions): ReadableStream<Uint8Array> {
-  const { clock, authorize, onEnd, ...wanted } = options;
+  const { clock, standing, onEnd, ...wanted } = options;
   const encoder = new TextEncoder();
   const waiting: string[] = [];
   let waitingChars = 0;
   let lost = 0;
-  let last: FedError | undefined;
   let wake: (() => void) | undefined;
   let ended = false;
   let timer: Timer = clock.setTimer(beatMs, beat);
@@ -52,17 +51,8 @@ export function openTapStream(tap: Tap, options: TapStreamOptions): ReadableStre
   }
 
   function beat(): void {
-    authorize().then(
-      () => {
-        if (ended) return;
-        if (waiting.length === 0) push(": \n\n");
-        timer = clock.setTimer(beatMs, beat);
-      },
-      (cause: unknown) => {
-        last = toFedError(cause);
-        wake?.();
-      },
-    );
+    if (waiting.length === 0) push(": \n\n");
+    timer = clock.setTimer(beatMs, beat);
   }
 
   function end(): void {
@@ -70,19 +60,22 @@ export function openTapStream(tap: Tap, options: TapStreamOptions): ReadableStre
     ended = true;
     timer.cancel();
     untap();
+    standing.close();
     waiting.length = 0;
     wake?.();
     onEnd();
   }
 
-  return new ReadableStream<Uint8Array>(
+  let sink!: ReadableStreamDefaultController<Uint8Array>;
+  const stream = new ReadableStream<Uint8Array>(
     {
       start(controller) {
         // The headers go out with the first bytes.
         controller.enqueue(encoder.encode(": \n\n"));
+        sink = controller;
       },
       async pull(controller) {
-        while (waiting.length === 0 && !last && !ended) {
+        while (waiting.length === 0 && !ended) {
           if (lost > 0) {
             tellLost();
             break;
@@ -93,13 +86,6 @@ export function openTapStream(tap: Tap, options: TapStreamOptions): ReadableStre
         }
         wake = undefined;
         if (ended) return;
-        if (last) {
-          const { code, message, hint } = last;
-          controller.enqueue(encoder.encode(frame("refused", { code, message, hint })));
-          end();
-          controller.close();
-          return;
-        }
         const text = waiting.splice(0).join("");
         waitingChars = 0;
         controller.enqueue(encoder.encode(text));
@@ -108,6 +94,13 @@ export function openTapStream(tap: Tap, options: TapStreamOptions): ReadableStre
     },
     { highWaterMark: 1 },
   );
+  standing.onEnd(({ code, message, hint }) => {
+    // What it has not taken by now it does not see.
+    end();
+    sink.enqueue(encoder.encode(frame("refused", { code, message, hint })));
+    sink.close();
+  });
+  return stream;
 }
 
 function frame(name: string, data: object): string {

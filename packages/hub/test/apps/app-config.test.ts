@@ -117,6 +117,17 @@ describe("an mcpServers file", () => {
       clientCredentials({ issuer: "http://127.0.0.1.example/", clientId: "a", clientSecret: "b" }),
       "auth",
     ],
+    [
+      "an issuer elsewhere that begins like this machine",
+      clientCredentials({ issuer: "http://localhost:x@evil.example/", clientId: "a", clientSecret: "b" }),
+      "auth",
+    ],
+    [
+      "a user in the issuer",
+      clientCredentials({ issuer: "https://ann@login.example/", clientId: "a", clientSecret: "b" }),
+      "auth",
+    ],
+    ["a user alone in the url", { a: { url: "https:\\\\ann@mcp.example/" } }, "mcpServers.a.url"],
     ["a name that names no app", { "a/b": { command: "x" } }, "mcpServers.a/b"],
   ])("with %s is refused", async (_what, mcpServers, where) => {
     expect(await mistake(mcpServers)).toContain(where);

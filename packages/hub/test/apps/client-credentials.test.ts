@@ -70,6 +70,20 @@ describe("an app that asks for a token", () => {
     expect(inside.heard).toEqual([]);
   });
 
+  it("says which scope it needs only where none is configured", async () => {
+    await using authority = await startAuthorizationServer();
+    await using web = await startWebApp();
+    web.behaviour = authority.guard(() => web.url);
+    const { url, auth } = config(web.url, authority.url).web;
+    const narrow = { url, auth: { clientCredentials: { ...auth.clientCredentials, scope: "notes.read" } } };
+    await using apps = await openHost({ web: { url, auth }, narrow });
+    for (const app of ["web", "narrow"]) {
+      authority.expire();
+      await apps.call(app, "say");
+    }
+    expect(authority.requests.map(({ body }) => new URLSearchParams(body).get("scope"))).toEqual(["mcp", "notes.read"]);
+  });
+
   it("may say nothing of itself", async () => {
     await using authority = await startAuthorizationServer();
     await using web = await startWebApp();

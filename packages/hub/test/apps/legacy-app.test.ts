@@ -166,6 +166,30 @@ describe("a question that gets no answer", () => {
     expect(await last.result).toMatchObject({ resultType: "complete" });
   });
 
+  it("does not count as passed over before the agent was shown it", async () => {
+    const { pipe, call, asked } = await asking();
+    const { requestState } = asked;
+    pipe.say({ id: "late", ...question });
+    const ids = (result: unknown) => Object.keys((result as typeof asked).inputRequests);
+    const second = await call("ann", everything, { requestState, inputResponses: {} }).result;
+    expect(ids(second)).toEqual([...ids(asked), "input-4"]);
+    const third = await call("ann", everything, { requestState, inputResponses: {} }).result;
+    expect(ids(third)).toEqual(["input-4"]);
+    expect(saidOf(pipe, "late")).toBeUndefined();
+  });
+
+  it("is refused when its agent's operator is cut off", async () => {
+    const { app, pipe, asked, call } = await asking();
+    const { requestState } = asked;
+    const error = new FedError({ code: "OPERATOR_REVOKED", message: "This operator was revoked." });
+    app.endWaiting((principal) => principal === "bob", error);
+    expect(saidOf(pipe, "model")).toBeUndefined();
+    app.endWaiting((principal) => principal === "ann", error);
+    for (const { id } of questions) await expect.poll(() => saidOf(pipe, id)?.error).toMatchObject({ code: -1 });
+    expect(pipe.sent.some(({ method }) => method === "notifications/cancelled")).toBe(true);
+    await expectCode(call("ann", everything, { requestState, inputResponses: {} }).result, "INPUT_STATE_INVALID");
+  });
+
   it("is refused as soon as the call is over: answered, cancelled, or not gone on with", async () => {
     const answered = await asking();
     answered.pipe.finish("ann");

@@ -13,6 +13,8 @@ describe("an address", () => {
     "2606:4700::1111",
     "2a00::1",
     "64:ff9b::101:101",
+    "64:ff9b::1.1.1.1",
+    "64:FF9B:0:0:0:0:808:808",
   ])("%s is in the internet", (address) => expect(isPublicAddress(address)).toBe(true));
 
   it.each([
@@ -40,6 +42,14 @@ describe("an address", () => {
     "2001:db8::1",
     "2002:7f00:1::",
     "2001::1",
+    "64:ff9b::",
+    "64:ff9b::1",
+    "64:ff9b::a00:1",
+    "64:ff9b::7f00:1",
+    "64:ff9b::169.254.169.254",
+    "64:ff9b::c0a8:0",
+    "64:ff9b:1::1.1.1.1",
+    "64:ff9b:0:0:0:1:101:101",
     "login.example",
     "",
   ])("%s is not", (address) => expect(isPublicAddress(address)).toBe(false));

@@ -149,6 +149,12 @@ describe("whether to ask", () => {
 });
 
 describe("a call that asks its agent for input", () => {
+  it("is not asked about when it is given up", () => {
+    const { name, requestState } = go;
+    expect(asks("wipe", { params: { name, requestState } })).toBe(true);
+    expect(asks("wipe", { params: { name, requestState, _meta: { "fed/given-up": true } } })).toBe(false);
+  });
+
   const go = { name: "wipe", arguments: { all: true }, requestState: "sealed" };
   beforeEach(async () => {
     await guard.learn("notes", "", context);

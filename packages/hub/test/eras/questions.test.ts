@@ -189,4 +189,17 @@ describe.each(wheres)("an agent that does not answer, through the %s hub", (wher
     const heard = async () => JSON.stringify((await agent.request("tools/call", { name: "heard" })).last.result);
     await expect.poll(heard).toContain(`cancelled ${id}`);
   });
+
+  it.each(["token", "operator"])("and whose %s is revoked: the app stops", async (what) => {
+    const hub = hubs[where];
+    const label = `${what} ${where}`;
+    const { token, id, operator } = await hub.operators.issueToken({ name: `eve-${what}`, scope: "ReadWrite" });
+    const endpoint = { url: `${hub.url}/apps/pc2/stdio/mcp`, token };
+    const { last } = await modern(endpoint, "tools/call", { name: "ask-or-wait", arguments: { label } });
+    expect(last.result).toMatchObject({ resultType: "input_required" });
+    if (what === "token") await hub.operators.revokeToken(id);
+    else await hubs.second.cluster.revoke({ kind: "operator", id: operator }, "gone");
+    await using ann = await agentOf("new", where, "stdio", "ann");
+    await expect.poll(() => heardBy(ann)).toContain(`cancelled ${label}`);
+  });
 });

@@ -22,6 +22,8 @@ describe("an app of a page", () => {
       annotations: { readOnlyHint: true },
       inputSchema: { type: "object" },
     };
+    expect(apps.version?.()).toBe(apps.version?.());
+    expect(apps.version?.()).toBeTypeOf("number");
     expect(apps.tools?.("clock")).toEqual([definition]);
     expect(apps.tools?.("clock")).toBe(apps.tools?.("clock"));
     expect(apps.hints?.("clock", "now")).toEqual({ risk: "read" });

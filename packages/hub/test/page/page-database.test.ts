@@ -46,6 +46,19 @@ describe("a page's database", () => {
     }
   });
 
+  it("is nowhere to be had in a page of an opaque origin: STATE_UNWRITABLE", async () => {
+    const { navigator } = globalThis;
+    const request = async () => {
+      throw new DOMException("Access to the Locks API is denied in this context.", "SecurityError");
+    };
+    try {
+      Object.defineProperty(globalThis, "navigator", { value: { locks: { request } }, configurable: true });
+      await expectCode(openPageDatabase("none"), "STATE_UNWRITABLE");
+    } finally {
+      Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true });
+    }
+  });
+
   it("keeps secrets for the next time", async () => {
     await using database = await fresh();
     const store = createIndexedDbStore(database);

@@ -1,3 +1,4 @@
+import type { FedError } from "@fed/core";
 import { createTestClock, expectCode } from "@fed/core/testing";
 import { McpServer } from "@modelcontextprotocol/server";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -171,24 +172,42 @@ describe("GET /api/federation/tap", () => {
     expect((await open("Admin", "", again.signal)).answer.status).toBe(200);
     again.abort();
   });
+
+  it("ends at once with the token it was opened with", async () => {
+    const { answer, id } = await open("Admin");
+    const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
+    await reader.read();
+    await pc1.operators.revokeToken(id);
+    let text = "";
+    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) text += chunk.value;
+    expect(text).toMatch(/event: refused\ndata: \{"code":"UNAUTHENTICATED"/);
+  });
 });
 
 describe("a tap stream", () => {
   const event = (call: number): TapEvent =>
     ({ event: "denied", call: `call ${call}`, app: "notes", rule: "r" }) as unknown as TapEvent;
 
-  function stream(authorize: () => Promise<unknown> = async () => {}) {
+  function stream() {
     const clock = createTestClock();
+    let refuse!: (error: FedError) => void;
+    const standing = { onEnd: (end: typeof refuse) => (refuse = end), close: () => void seen.closed++ };
     let listener!: (event: TapEvent) => void;
-    const seen = { untapped: 0, ended: 0 };
+    const seen = { untapped: 0, ended: 0, closed: 0 };
     const body = openTapStream(
       (show) => {
         listener = show;
         return () => void seen.untapped++;
       },
-      { clock, authorize, onEnd: () => void seen.ended++ },
+      { clock, standing, onEnd: () => void seen.ended++ },
     );
-    return { clock, show: (shown: TapEvent) => listener(shown), seen, reader: body.getReader() };
+    return {
+      clock,
+      show: (shown: TapEvent) => listener(shown),
+      refuse: (error: FedError) => refuse(error),
+      seen,
+      reader: body.getReader(),
+    };
   }
 
   it("tells a slow reader how much it has missed, in its place", async () => {
@@ -222,25 +241,22 @@ describe("a tap stream", () => {
   });
 
   it("shows every 15 s that it is there, and ends when its reader may not look any more", async () => {
-    let allowed = true;
-    const { clock, reader, seen } = stream(async () => {
-      if (!allowed) throw new HubError({ code: "UNAUTHENTICATED", message: "The token was revoked." });
-    });
+    const { clock, show, refuse, reader, seen } = stream();
     await reader.read();
     await clock.advance(15_000);
     expect(new TextDecoder().decode((await reader.read()).value)).toBe(": \n\n");
-    allowed = false;
-    await clock.advance(15_000);
+    refuse(new HubError({ code: "UNAUTHENTICATED", message: "The token was revoked." }));
+    show(event(1));
     expect(new TextDecoder().decode((await reader.read()).value)).toMatch(
       /^event: refused\ndata: \{"code":"UNAUTHENTICATED"/,
     );
     expect((await reader.read()).done).toBe(true);
-    expect(seen).toEqual({ untapped: 1, ended: 1 });
+    expect(seen).toEqual({ untapped: 1, ended: 1, closed: 1 });
   });
 
   it("ends when its reader goes", async () => {
     const { reader, seen } = stream();
     await reader.cancel();
-    expect(seen).toEqual({ untapped: 1, ended: 1 });
+    expect(seen).toEqual({ untapped: 1, ended: 1, closed: 1 });
   });
 });
