@@ -232,7 +232,7 @@ export function testRelayHost(name: string, start: () => Promise<RunningHost>): 
       const usual: number[] = [];
       for (let i = 0; i < 400; i++) {
         sender.send(a, new Uint8Array(49_000));
-        if (i % 8 < 7) continue;
+        if (i % 4 < 3) continue;
         await expect.poll(() => a.count("recv") + sender.count("reset"), { interval: 5 }).toBe(i + 1);
         before = Math.max(before, await memory());
         usual.push(await latencyMs());
@@ -254,21 +254,20 @@ export function testRelayHost(name: string, start: () => Promise<RunningHost>): 
       }
       clearInterval(push);
       const stuckMs = performance.now() - startMs;
-      latencies.sort((x, y) => x - y);
       // The middle: what a collector leaves lying for a moment is not held.
       const heldBytes = grown.sort((x, y) => x - y)[grown.length >> 1]!;
-      const p99 = latencies[Math.floor(0.99 * latencies.length)]!;
+      const [p50, p99, usualP99] = [percentile(latencies, 50), percentile(latencies, 99), percentile(usual, 99)];
       console.info(
         `${name}: stuck for ${(stuckMs / 1000).toFixed(1)} s, ${sent} sent, ${sender.count("reset")} refused; ` +
-          `others p50 ${latencies[latencies.length >> 1]!.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, before at most ${Math.max(...usual).toFixed(1)} ms; memory +${(heldBytes / mebibyte).toFixed(1)} MiB, at most +${(grown.at(-1)! / mebibyte).toFixed(1)}`,
+          `others p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, before ${usualP99.toFixed(1)} ms; memory +${(heldBytes / mebibyte).toFixed(1)} MiB, at most +${(grown.at(-1)! / mebibyte).toFixed(1)}`,
       );
       expect(stuckMs).toBeGreaterThan(host.slowReaderMs);
       expect(stuckMs).toBeLessThan(host.slowReaderMs + 3_000);
       expect(sender.count("reset")).toBeGreaterThan(100);
       expect(sent * 49_000).toBeGreaterThan(40 * mebibyte);
       expect(heldBytes).toBeLessThan(24 * mebibyte);
-      // A machine that is busy with other things is slow before as well.
-      expect(p99).toBeLessThan(Math.max(150, 4 * Math.max(...usual)));
+      // A machine that is busy with other things is slow before as well, but not without end.
+      expect(p99).toBeLessThan(Math.min(1_000, Math.max(150, 4 * usualP99)));
       stuck.socket.resume();
       expect((await stuck.closed).code).not.toBe(1000);
     }, 40_000);
@@ -305,4 +304,10 @@ export function testRelayHost(name: string, start: () => Promise<RunningHost>): 
       40_000,
     );
   });
+}
+
+/** The value that `percent` of `values` do not exceed. */
+function percentile(values: readonly number[], percent: number): number {
+  const sorted = [...values].sort((x, y) => x - y);
+  return sorted[Math.ceil((percent / 100) * sorted.length) - 1]!;
 }

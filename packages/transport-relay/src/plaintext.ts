@@ -42,6 +42,7 @@ export function decodePlaintext(
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = bytes.length - view.getUint16(1);
   if (length < plaintextHeaderBytes || paddedLength(length) !== bytes.length) return undefined;
+  for (let i = length; i < bytes.length; i++) if (bytes[i] !== 0) return undefined;
   const number = view.getUint16(3) * 2 ** 32 + view.getUint32(5);
   return { type: bytes[0]!, number, body: bytes.subarray(plaintextHeaderBytes, length) };
 }

@@ -17,7 +17,7 @@ export const recordHeaderBytes = 13;
 export const innerHeaderBytes = 5;
 /** Largest plaintext of a record. */
 export const maxRecordBytes = 49_152;
-/** Largest record, with header, the type and sequence that `ordered.ts` adds, and tag. */
+/** Largest record, with header, what `plaintext.ts` puts before the body, and tag. */
 export const maxSealedRecordBytes = maxRecordBytes + 64;
 
 /** Counters stop far below 2^53, so that a number always holds one exactly. */

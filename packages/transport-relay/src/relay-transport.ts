@@ -13,7 +13,6 @@ import {
   type Listener,
   type ListenHandler,
   type PeerAuthenticator,
-  PeerError,
   type PeerIdentity,
   randomBytes,
   systemClock,
@@ -192,8 +191,8 @@ export function createRelayTransport(options: RelayTransportOptions): RelayTrans
       clock,
       rekey,
       ended(error) {
-        // What the other hub told us is not the relay's fault.
-        if (error !== undefined && !(error instanceof PeerError)) home.troubledAtMs = clock.monotonicMs();
+        // What either hub ended by itself is not the relay's fault.
+        if (error instanceof RelayError && error.code !== "RELAY_CLOSED") home.troubledAtMs = clock.monotonicMs();
       },
       responder: () => (listening === undefined ? undefined : responder),
     });

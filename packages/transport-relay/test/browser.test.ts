@@ -1,4 +1,4 @@
-/** The room as a browser gets it, in headless Chromium: noble instead of node:crypto, sodium-javascript below Noise. */
+/** The room as a browser gets it, in headless Chromium: noble instead of node:crypto and libsodium. */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";

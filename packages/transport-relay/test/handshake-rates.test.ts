@@ -37,15 +37,27 @@ test("all together have 100 a second, and who was quiet always finds room", asyn
   expect(allowed).toBeLessThan(2_201);
 });
 
-test("what is remembered of routes is bounded, and forgetting one takes longer than its burst", async () => {
-  const clock = createTestClock();
-  const rates = createHandshakeRates(clock);
+test("a relay that makes up a new source for each gets the overall rate, and no more", () => {
+  const rates = createHandshakeRates(createTestClock());
   const flood = route();
   for (let i = 0; i < 40; i++) rates.allows(flood);
-  expect(rates.allows(flood)).toBe(false);
-  // A relay that makes up a new source for each gets the overall rate, and no more.
   let allowed = 0;
   for (let i = 0; i < 5_000; i++) if (rates.allows(route())) allowed++;
   expect(allowed).toBe(160);
   expect(rates.allows(flood)).toBe(false);
+});
+
+test("a route that goes on is not forgotten for the many that came since", async () => {
+  const clock = createTestClock();
+  const rates = createHandshakeRates(clock);
+  const flood = route();
+  for (let i = 0; i < 40; i++) rates.allows(flood);
+  const made = { flood: 0, others: 0 };
+  for (let i = 0; i < 2_400; i++) {
+    await clock.advance(15);
+    if (rates.allows(route())) made.others++;
+    for (let again = 0; again < 5; again++) if (rates.allows(flood)) made.flood++;
+  }
+  // 36 s, in which more came than are remembered: had it been forgotten, it would have had another burst of 40.
+  expect(made).toEqual({ flood: 720, others: 2_400 });
 });

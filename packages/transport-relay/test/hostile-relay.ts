@@ -272,8 +272,7 @@ export interface Lane {
 
 /**
  * Both directions of one connection, whose messages say whose they are: `near` begins with a message that names it, and
- * every message's bytes are decided by connection, direction and number.
- * @throws {Error} from `lanes` when a byte that came is not the byte that was sent.
+ * every message's bytes are decided by connection, direction and number. What comes otherwise is told in {@link wrong}.
  */
 export function createLanes(near: Connection, far: Connection, id: number): readonly [Lane, Lane] {
   const lengths = [12, 300, 1, 5_000, 40, 60_000, 900];

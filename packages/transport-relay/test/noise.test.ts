@@ -38,12 +38,22 @@ describe.each(Object.entries(suites))("Noise on %s", (_name, { createNoiseSuite 
       await expectCode(() => read(flipped), "HANDSHAKE_FAILED");
       await expectCode(() => read(message1.subarray(0, i)), "HANDSHAKE_FAILED");
     }
-    const initiator = start();
-    const responder = noiseIk.createResponder({ keyPair: b, prologue });
-    responder.readMessage1(initiator.writeMessage1(new Uint8Array(0)));
-    const { message } = responder.writeMessage2(new Uint8Array(3));
-    message[message.length - 1]! ^= 1;
-    await expectCode(() => initiator.readMessage2(message), "HANDSHAKE_FAILED");
+    /** A handshake whose last message is still to be read. */
+    const answered = () => {
+      const initiator = start();
+      const responder = noiseIk.createResponder({ keyPair: b, prologue });
+      responder.readMessage1(initiator.writeMessage1(new Uint8Array(0)));
+      return { initiator, message: responder.writeMessage2(new Uint8Array(3)).message };
+    };
+    const { initiator, message: whole } = answered();
+    expect(initiator.readMessage2(whole).payload).toEqual(new Uint8Array(3));
+    for (let i = 0; i < whole.length; i++) {
+      const damaged = answered();
+      damaged.message[i]! ^= 1;
+      await expectCode(() => damaged.initiator.readMessage2(damaged.message), "HANDSHAKE_FAILED");
+      const cut = answered();
+      await expectCode(() => cut.initiator.readMessage2(cut.message.subarray(0, i)), "HANDSHAKE_FAILED");
+    }
   });
 
   test("a responder key of low order is refused", async () => {

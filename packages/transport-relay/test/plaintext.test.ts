@@ -24,6 +24,15 @@ test("records that control a connection have two sizes", () => {
   ]);
 });
 
+test("padding that is not zero is refused", () => {
+  const plaintext = encodePlaintext(2, 5, new Uint8Array(20));
+  for (let i = 29; i < 64; i++) {
+    const changed = plaintext.slice();
+    changed[i] = 1;
+    expect(decodePlaintext(changed)).toBeUndefined();
+  }
+});
+
 test("padding of any other length is refused", () => {
   const plaintext = encodePlaintext(2, 5, new Uint8Array(20));
   for (let padding = 0; padding < 65_536; padding++) {

@@ -1,15 +1,18 @@
 /** Two relays, one of them hostile: the other one takes over. */
-import { type Connection, PeerError } from "@fed/core";
+import { type Connection, CoreError, PeerError } from "@fed/core";
 import { expectCode } from "@fed/core/testing";
 import { afterEach, expect, test } from "vitest";
 import { RelayError } from "../src/errors.js";
 import { decodeFrame, encodeFrame } from "../src/frame.js";
 import { raceRelays } from "../src/relay-race.js";
-import { createHostileScene, createLanes, type HostileScene } from "./hostile-relay.js";
+import { createHostileScene, createLanes, type HostileScene, wrong } from "./hostile-relay.js";
 import type { MemoryRelay, Tamper } from "./memory-relay.js";
 
 let scene: HostileScene;
-afterEach(() => scene?.close());
+afterEach(async () => {
+  await scene?.close();
+  expect(wrong.splice(0)).toEqual([]);
+});
 
 const dial = () => scene.hubs[0]!.transport.dial(scene.hubs[1]!.identity.hubId);
 const relayOf = (connection: Connection) => connection.remoteAddress.split("#")[0];
@@ -95,6 +98,26 @@ test("a relay that carries handshakes and then nothing is not the first choice a
   first.tamper = undefined;
   const again = await scene.settle(dial());
   expect(relayOf(again)).not.toBe(first.origin);
+});
+
+test("a relay is not blamed for what a hub ends by itself", async () => {
+  scene = await createHostileScene({ relays: 2 });
+  const ends = [
+    undefined,
+    new CoreError({ code: "ABORTED", message: "Enough." }),
+    new RelayError({ code: "RELAY_CLOSED", message: "The relay transport was closed." }),
+  ];
+  const first = relayOf(await scene.settle(dial()));
+  for (const end of ends) {
+    const near = await scene.settle(dial());
+    expect(relayOf(near)).toBe(first);
+    const [lane] = createLanes(near, scene.accepted[1]!.at(-1)!, 1);
+    lane.send();
+    near.close(end);
+    await scene.clock.advance(100);
+    expect(lane.end).toBeDefined();
+  }
+  expect(relayOf(await scene.settle(dial()))).toBe(first);
 });
 
 test("what the other hub says ends a race, what a relay may have done does not", async () => {

@@ -1,6 +1,4 @@
 /** A hub in a web page: headless Chromium, a relay and a hub on Node, nothing pretended. */
-import { once } from "node:events";
-import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import { expectCode } from "@fed/core/testing";
 import { type RunningRelay, startRelay } from "@fed/relay";
@@ -14,14 +12,6 @@ import type {} from "./program.js";
 const browser = await launchBrowser();
 if (typeof browser === "string") console.info(`skipped: ${browser}`);
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  return port;
-}
-
 // One life of a page hub, told in order: each test goes on where the one before has left it.
 describe.skipIf(typeof browser === "string")("a hub in a web page", () => {
   const fleet = new TestFleet();
@@ -33,10 +23,10 @@ describe.skipIf(typeof browser === "string")("a hub in a web page", () => {
   let pc1: Hub;
 
   beforeAll(async () => {
-    const port = await freePort();
-    pc1 = await fleet.hub("pc1", { relays: [`ws://127.0.0.1:${port}`] });
+    relay = await startRelay({ admissionKeys: [] });
+    pc1 = await fleet.hub("pc1", { relays: [relay.url] });
     await pc1.cluster.create({ name: "home" });
-    relay = await startRelay({ port, admissionKeys: [pc1.cluster.status().relayAdmissionKey] });
+    relay.addAdmissionKey(pc1.cluster.status().relayAdmissionKey);
     site = await serveProgram(await bundleFromSource(fileURLToPath(new URL("program.ts", import.meta.url))));
     context = await (browser as Browser).newContext();
     page = await open();
