@@ -8,16 +8,16 @@ it("of two processes on copies of one directory the newest counts; the other lea
   const { pc2 } = await home.pair();
   await pc2.stop();
   cpSync(home.path("pc2"), home.path("copy"), { recursive: true });
-  const { lan } = await home.json<ClusterStatus>("pc1", "cluster", "status");
+  const { lan } = await home.get<ClusterStatus>("pc1", "/status");
   const up = ["--lan", "127.0.0.1:0", "--no-discovery", "--peer", lan!.addresses[0]!];
   const older = await home.up("pc2", "--mcp-config", home.apps("pc2", "notes"), ...up);
-  const pathOf = async (hub: string) => (await home.json<Peer[]>(hub, "peers"))[0]?.path;
+  const pathOf = async (hub: string) => (await home.get<Peer[]>(hub, "/peers"))[0]?.path;
   await eventually(async () => expect(await pathOf("pc2")).toBe("lan"));
 
   await home.up("copy", ...up);
   await eventually(async () => expect(await pathOf("copy")).toBe("lan"));
   await eventually(async () => {
-    const { stopped } = await home.json<ClusterStatus>("pc2", "cluster", "status");
+    const { stopped } = await home.get<ClusterStatus>("pc2", "/status");
     expect(stopped).toMatchObject({ code: "HUB_DUPLICATE", hint: expect.stringContaining("stop the copy") });
   });
   expect(await home.text("pc2", "cluster", "status")).toMatch(/^STOPPED: .* \(HUB_DUPLICATE\)\n {2}→ .*stop the copy/);

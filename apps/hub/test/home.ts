@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createHub } from "@fed/hub";
+import { createHub, type RunFile } from "@fed/hub";
 import { expect, vi } from "vitest";
 
 /** The built command. */
@@ -67,6 +67,14 @@ export class Home implements AsyncDisposable {
     const { status, stdout, stderr } = await this.run(["--dir", this.path(hub), "--json", ...args]);
     expect({ status, stderr }, args.join(" ")).toEqual({ status: 0, stderr: "" });
     return JSON.parse(stdout) as T;
+  }
+
+  /** What the running `hub` answers at `path` of its API: the command's own answer without a process, to be asked often. */
+  async get<T>(hub: string, path: string): Promise<T> {
+    const { url, token } = JSON.parse(readFileSync(this.path(hub, "run.json"), "utf8")) as RunFile;
+    const answer = await fetch(`${url}/api/federation${path}`, { headers: { authorization: `Bearer ${token}` } });
+    expect(answer.status, path).toBe(200);
+    return (await answer.json()) as T;
   }
 
   /** Runs `fed --dir HUB …`, which must succeed, and returns what a person reads. */

@@ -18,10 +18,10 @@ it("`fed path` follows a hub from the LAN to the relay and back, with the reason
   const lan = (host: string) => ["--lan", `${host}:0`, "--no-discovery"];
   await home.up("pc1", "--mcp-config", home.apps("pc1", "notes"), ...lan("127.0.0.1"), ...viaRelay);
   await eventually(async () => {
-    const { relays } = await home.json<ClusterStatus>("pc1", "cluster", "status");
+    const { relays } = await home.get<ClusterStatus>("pc1", "/status");
     expect(relays[0]?.status).toBe("up");
   });
-  const status = await home.json<ClusterStatus>("pc1", "cluster", "status");
+  const status = await home.get<ClusterStatus>("pc1", "/status");
   const [host, port] = status.lan!.addresses[0]!.split(":") as [string, string];
   await using line = await createTcpLine({ host, port: Number(port) });
   // It joins over the relay, and its own address is near to none that pc1 tells it: the line is its only way to the LAN.
@@ -32,7 +32,7 @@ it("`fed path` follows a hub from the LAN to the relay and back, with the reason
   await home.up("pc2", ...lan("127.0.0.2"), "--peer", line.address, ...viaRelay);
   const path = () => home.json<PathAnswer>("pc2", "path", "pc1");
   const best = (transport: string) =>
-    eventually(async () => expect((await home.json<Peer[]>("pc2", "peers"))[0]?.path).toBe(transport));
+    eventually(async () => expect((await home.get<Peer[]>("pc2", "/peers"))[0]?.path).toBe(transport));
   await best("lan");
   expect((await path()).paths[0]).toMatchObject({ transport: "lan", state: "confirmed", best: true });
 
