@@ -18,8 +18,10 @@ export interface Target {
   readonly address: string;
   /** Whom the handshake must prove; undefined where only the handshake tells. */
   expect: HubId | undefined;
-  /** Who answered last. */
+  /** Who answered last, or, before anybody has, who ought to. */
   hubId: HubId | undefined;
+  /** Who has proved to be there, since this process began. */
+  proved: HubId | undefined;
   /** Given by the manifest or by the operator. */
   member: boolean;
   /** Seen by discovery. */
@@ -159,6 +161,7 @@ export class Dialler {
         address,
         expect: undefined,
         hubId: undefined,
+        proved: undefined,
         member: false,
         seen: false,
         state: "idle",
@@ -260,7 +263,7 @@ export class Dialler {
     );
     try {
       const signal = AbortSignal.any([timeout.signal, this.#closing.signal]);
-      target.hubId = await this.#options.connect(target, signal);
+      target.hubId = target.proved = await this.#options.connect(target, signal);
       target.error = undefined;
       this.#become(target, "connected");
       // A session that is over already has told of its end before this address counted as connected.
@@ -282,7 +285,8 @@ export class Dialler {
       this.#become(target, "idle");
       return;
     }
-    const isReached = target.hubId !== undefined && reached(target.hubId);
+    // An address where the hub has never been would only cost dials, each few seconds for each member.
+    const isReached = target.hubId !== undefined && target.proved === target.hubId && reached(target.hubId);
     const mostMs = isReached ? limits.backoffReachedMs : limits.backoffMaxMs;
     const limitMs = Math.min(mostMs, limits.backoffFirstMs * 2 ** Math.min(target.failures, 20));
     this.#waitFor(target, random() * limitMs);

@@ -26,7 +26,7 @@ export const limits = {
   listApps: 512,
   titleChars: 256,
   descriptionChars: 2048,
-  /** Listings of its own apps that a hub keeps for those who ask again, one per caller; bytes of their JSON. */
+  /** Listings of its own apps that a hub keeps for those who ask again, one per caller; bytes of their JSON, twice for searches. */
   ownListings: 256,
   ownListingBytes: 16 * 1024 * 1024,
   /** Tools listed of one app; the texts of each. */
@@ -86,7 +86,8 @@ export const limits = {
   probeBytes: 16_374,
   probeTimeoutMs: 5_000,
   pingEveryMs: 1_000,
-  pongTimeoutMs: 1_500,
+  /** So many times the last round trip, within bounds; where none is known, the longest. */
+  pongTimeout: { roundTrips: 4, leastMs: 500, mostMs: 1_500 },
   missesToDeath: 3,
   /** A path that failed works for so long before it is preferred again; doubled with each failure less than `calmMs` ago. */
   holdFirstMs: 1_000,
@@ -103,7 +104,10 @@ export const limits = {
   strangersAtOnce: 4,
   backoffFirstMs: 250,
   backoffMaxMs: 30_000,
-  /** The same while the hub is reached some other way: it lives, and what it was lost over may work again at any time. */
+  /**
+   * The same at an address where the hub has been, while it is reached some other way: it lives, and what it was lost over may
+   * work again at any time.
+   */
   backoffReachedMs: 3_000,
   healthyAfterMs: 30_000,
   redialOnSightMs: 5_000,

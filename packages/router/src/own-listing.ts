@@ -48,17 +48,17 @@ export class OwnListing {
     this.#kept.delete(key);
     const shown = kept ?? this.#made(caller);
     this.#kept.set(key, shown);
-    if (!kept) this.#bound(shown.bytes);
+    if (!kept) this.#bound(shown);
     return shown;
   }
 
-  /** Makes room for what has `bytes` more. */
-  #bound(bytes: number): void {
-    this.#keptBytes += bytes;
+  /** Makes room for one more. */
+  #bound(added: Shown): void {
+    this.#keptBytes += heldBytes(added);
     for (const [key, oldest] of this.#kept) {
       if (this.#kept.size <= limits.ownListings && this.#keptBytes <= limits.ownListingBytes) return;
       this.#kept.delete(key);
-      this.#keptBytes -= oldest.bytes;
+      this.#keptBytes -= heldBytes(oldest);
     }
   }
 
@@ -137,6 +137,11 @@ export class OwnListing {
     }
     return known === "unlistable" ? undefined : known;
   }
+}
+
+/** With the lower-case copy of its texts that the first search makes. */
+function heldBytes({ bytes }: Shown): number {
+  return 2 * bytes;
 }
 
 /** All that a decision may depend on: everything but what is of one request alone. */

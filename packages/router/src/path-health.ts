@@ -1,6 +1,6 @@
 /**
  * Whether a path works: PROTOCOL "Router". A full-size round trip confirms it, since small pings get through where data
- * does not; while calls are in flight a ping each second finds out when it stops.
+ * does not; while calls are in flight a ping each second, the first at once, finds out when it stops.
  */
 import { type Clock, type FedError, toFedError } from "@fed/core";
 import { RouterError } from "./errors.js";
@@ -39,11 +39,11 @@ export class PathHealth {
     this.#confirmed(session, link, "the other side has sent 16 KiB there and back");
   }
 
-  /** Pings the path each second until its session is idle and the path not in doubt. */
+  /** Pings the path now and each second, until its session is idle and the path not in doubt. */
   watch(session: PeerSession, link: Link): void {
     if (this.#watched.has(link)) return;
     this.#watched.add(link);
-    this.#next(session, link);
+    void this.#check(session, link);
   }
 
   #confirmed(session: PeerSession, link: Link, why: string): void {
@@ -63,7 +63,7 @@ export class PathHealth {
 
   async #check(session: PeerSession, link: Link): Promise<void> {
     try {
-      link.rttMs = await this.#ping(link, undefined, limits.pongTimeoutMs);
+      link.rttMs = await this.#ping(link, undefined, patienceMs(link));
       link.misses = 0;
       if (link.state === "suspect") this.#become(session, link, "confirmed", "recovered", "it answers again");
     } catch (cause) {
@@ -105,6 +105,12 @@ export class PathHealth {
       timer.cancel();
     }
   }
+}
+
+/** How long a ping may stay without answer before the path is in doubt. */
+function patienceMs({ rttMs }: Link): number {
+  const { roundTrips, leastMs, mostMs } = limits.pongTimeout;
+  return rttMs === undefined ? mostMs : Math.min(Math.max(roundTrips * rttMs, leastMs), mostMs);
 }
 
 function dead(cause?: FedError): RouterError {

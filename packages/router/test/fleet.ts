@@ -203,6 +203,26 @@ export function createFleet(clock: TestClock = createTestClock()): Fleet {
   };
 }
 
+/** The state of each way from `hub` to `other`. */
+export function states(hub: Hub, other: Hub): string[] {
+  return hub.router
+    .paths(other.identity.hubId)
+    .map(({ transport, state, best }) => `${transport} ${state}${best ? " best" : ""}`);
+}
+
+/** Starts them as members of one cluster, who find each other. */
+export async function start(...hubs: Hub[]): Promise<void> {
+  await Promise.all(hubs.map(({ router }) => router.start()));
+  const members = hubs.map(({ identity }) => ({ ...identity, addresses: [] }));
+  for (const { router } of hubs) router.setMembers(members);
+}
+
+/** Until two hubs with LAN and relay use the LAN, and the relay stands by. */
+export async function settled(fleet: Fleet, a: Hub, b: Hub): Promise<void> {
+  const wanted = ["lan confirmed best", "relay confirmed"];
+  await fleet.until(() => String(states(a, b)) === String(wanted) && String(states(b, a)) === String(wanted), 500);
+}
+
 function testSigner(self: PeerIdentity, signed: Envelope[]): EnvelopeSigner {
   return {
     sign({ caller, to, epoch, bodyDigest, incoming }) {
