@@ -83,12 +83,12 @@ export async function createTcpLine(options: TcpLineOptions): Promise<TcpLine> {
   /** Leads on to the far end, once the wish for it gets there. */
   async function join(near: Socket): Promise<void> {
     const askedAtMs = performance.now();
-    while (holes > 0) {
+    while (holes > 0 && !closing.signal.aborted) {
       await new Promise<void>((resolve) => void healed.add(resolve));
       const delayMs = retryInMs(askedAtMs, firstRetryMs.connection);
       await pause(delayMs, undefined, { signal: closing.signal }).catch(() => {});
     }
-    if (near.destroyed || closing.signal.aborted) return void near.destroy();
+    if (near.destroyed || closing.signal.aborted) return void near.resetAndDestroy();
     const far = connect({ host, port, noDelay: true, allowHalfOpen: true });
     const pair = { near, far };
     pairs.add(pair);
