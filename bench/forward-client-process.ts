@@ -1,10 +1,10 @@
 /** Two places at a forwarder, one that sends and one that receives, with a fixed number of messages under way. */
-import { once } from "node:events";
 import { decodeBase64Url } from "@fed/core";
 import { decodeFrame, deriveRelayKeys, encodeFrame, routeOf, type WebSocketConnect } from "@fed/transport-relay";
 import { WebSocket } from "ws";
 import { serveParent } from "./child.ts";
 import type { Sample } from "./load.ts";
+import { openPlainSocket } from "./plain-socket.ts";
 import { joinRelay } from "./wires/relay.ts";
 import type { WireSetUp } from "./wires/wire.ts";
 
@@ -70,12 +70,7 @@ function forward(line: Line, payload: Uint8Array, underWay: number, durationMs: 
 }
 
 async function openBare(url: string, payload: Uint8Array): Promise<Line> {
-  const join = async () => {
-    const socket = new WebSocket(url, { perMessageDeflate: false });
-    await once(socket, "open");
-    return socket;
-  };
-  const [from, to] = [await join(), await join()];
+  const [from, to] = [await openPlainSocket(url), await openPlainSocket(url)];
   const line: Line = {
     send: () => from.send(payload),
     received: () => {},

@@ -20,12 +20,12 @@ const maxBackMs = 15_000;
 
 /** What can befall a LAN; each returns what undoes it. */
 const cuts: ReadonlyMap<string, (line: TcpLine) => () => void> = new Map([
-  ["silence both ways", (line: TcpLine) => line.blackhole()],
-  ["silence there", (line: TcpLine) => line.blackhole("there")],
-  ["silence back", (line: TcpLine) => line.blackhole("back")],
-  ["stall", (line: TcpLine) => line.stall()],
+  ["silent both ways", (line: TcpLine) => line.blackhole()],
+  ["silent there", (line: TcpLine) => line.blackhole("there")],
+  ["silent back", (line: TcpLine) => line.blackhole("back")],
+  ["its far end reads nothing", (line: TcpLine) => line.stall()],
   [
-    "reset",
+    "reset, then refused",
     (line: TcpLine) => {
       const heal = line.refuse();
       line.reset();

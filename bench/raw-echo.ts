@@ -3,8 +3,7 @@ import { once } from "node:events";
 import { connect, type SecureContextOptions, type TLSSocket } from "node:tls";
 import { type Child, startChild } from "./child.ts";
 import { createIssuer } from "./credentials.ts";
-
-const headerBytes = 4;
+import { cutFrames, prefixed } from "./frames.ts";
 
 /** What a side of the connection shows and trusts, PEM. */
 export type RawCredentials = Pick<SecureContextOptions, "key" | "cert" | "ca">;
@@ -52,18 +51,7 @@ export function rawTls({ key, cert, ca }: RawCredentials): SecureContextOptions 
 
 /** Cuts what arrives into frames; returns what sends one. What is sent in one turn leaves in one write. */
 export function exchangeFrames(socket: TLSSocket, received: (frame: Buffer) => void): (frame: Uint8Array) => void {
-  let buffered: Buffer = Buffer.alloc(0);
-  socket.on("data", (chunk: Buffer) => {
-    buffered = buffered.length === 0 ? chunk : Buffer.concat([buffered, chunk]);
-    let offset = 0;
-    while (buffered.length - offset >= headerBytes) {
-      const end = offset + headerBytes + buffered.readUInt32BE(offset);
-      if (end > buffered.length) break;
-      received(buffered.subarray(offset + headerBytes, end));
-      offset = end;
-    }
-    buffered = buffered.subarray(offset);
-  });
+  socket.on("data", cutFrames(received));
   let corked = false;
   return (frame) => {
     if (!corked) {
@@ -74,9 +62,6 @@ export function exchangeFrames(socket: TLSSocket, received: (frame: Buffer) => v
         socket.uncork();
       });
     }
-    const whole = Buffer.allocUnsafe(headerBytes + frame.length);
-    whole.writeUInt32BE(frame.length);
-    whole.set(frame, headerBytes);
-    socket.write(whole);
+    socket.write(prefixed(frame));
   };
 }

@@ -2,6 +2,7 @@
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { cutFrames, prefixed } from "../frames.ts";
 import { askInOrder, type Wire } from "./wire.ts";
 
 /** What arrives: one piece, or a list of them. */
@@ -22,7 +23,6 @@ interface Libp2p {
 }
 
 const protocol = "/bench-echo/1";
-const headerBytes = 4;
 
 export const libp2p: Wire = {
   async serve({ modules }) {
@@ -62,26 +62,12 @@ async function createNode(modules: string, listen: string[]): Promise<Libp2p> {
 
 /** Cuts what arrives into messages; returns what sends one. */
 function exchange(stream: Libp2pStream, received: (body: Uint8Array) => void): (body: Uint8Array) => void {
-  let buffered: Buffer = Buffer.alloc(0);
+  const cut = cutFrames(received);
   stream.addEventListener("message", ({ data }) => {
     const bytes = data.subarray();
-    const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    buffered = buffered.length === 0 ? chunk : Buffer.concat([buffered, chunk]);
-    let offset = 0;
-    while (buffered.length - offset >= headerBytes) {
-      const end = offset + headerBytes + buffered.readUInt32BE(offset);
-      if (end > buffered.length) break;
-      received(buffered.subarray(offset + headerBytes, end));
-      offset = end;
-    }
-    buffered = buffered.subarray(offset);
+    cut(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
   });
-  return (body) => {
-    const whole = Buffer.allocUnsafe(headerBytes + body.length);
-    whole.writeUInt32BE(body.length);
-    whole.set(body, headerBytes);
-    stream.send(whole);
-  };
+  return (body) => void stream.send(prefixed(body));
 }
 
 async function importFrom<Module>(modules: string, name: string): Promise<Module> {

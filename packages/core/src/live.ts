@@ -55,6 +55,7 @@ export class LiveMap<K extends string | number, T> {
     return place === undefined ? undefined : this.#items.at(place);
   }
 
+  /** A key that is set again moves to the end, as if it had been deleted first; that of a `Map` would stay where it was. */
   set(key: K, item: T): void {
     this.delete(key);
     this.#places.set(key, this.#items.add(item));
@@ -74,12 +75,12 @@ export class LiveMap<K extends string | number, T> {
     for (const key of [...this.#places.keys()]) this.delete(key);
   }
 
-  /** In the order they were set, as of a `Map`. */
+  /** In the order they were last set. */
   keys(): Iterable<K> {
     return this.#places.keys();
   }
 
-  /** In the order they were set. */
+  /** In the order they were last set. */
   *values(): Generator<T> {
     for (const place of this.#places.values()) {
       const item = this.#items.at(place);
