@@ -45,7 +45,7 @@ it("a LAN that goes dead in the middle of calls: they end over the relay, each h
   const cutAtMs = performance.now();
   await Promise.all(Array.from({ length: 20 }, call));
   expect(performance.now() - cutAtMs).toBeLessThan(5_000);
-  expect(pathOf(pc2)).toBe("relay");
+  await expect.poll(() => pathOf(pc2), patience).toBe("relay");
   await call();
   // Without another word from either side the dead connection is given up.
   await expect.poll(ways, patience).not.toContain("lan suspect");
