@@ -1,10 +1,16 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { expectCode } from "@fed/core/testing";
+import { createTcpLine, type TcpLine } from "@fed/core/testing-node";
 import { describe, expect, it } from "vitest";
+import { parseAddress } from "../src/address.js";
 import { createTestCluster } from "./fixture/cluster.js";
-import { createDelayedLine } from "./fixture/delayed-line.js";
 import { watch } from "./fixture/raw-client.js";
+
+/** A line to `address` on which every byte is under way for a while; TCP is up on both halves at once. */
+function lineTo(address: string, latencyMs: number): Promise<TcpLine> {
+  return createTcpLine({ ...parseAddress(address), conditions: { latencyMs } });
+}
 
 describe("a hub with several addresses", () => {
   it("is reached at the one that answers while another is silent, and the silent one is let go", async () => {
@@ -36,8 +42,8 @@ describe("a hub with several addresses", () => {
     const [a, b] = [await cluster.hub(), await cluster.hub()];
     const watched = await watch(b.transport);
     // The second attempt begins before the first has finished.
-    await using one = await createDelayedLine(watched.address, 200);
-    await using two = await createDelayedLine(watched.address, 200);
+    await using one = await lineTo(watched.address, 200);
+    await using two = await lineTo(watched.address, 200);
     const connection = await a.transport.dial(`${one.address},${two.address}`);
     // The loser is gone without ever having been a connection.
     expect(await watched.nextRefusal()).toMatch(/^(TLS_FAILED|CONNECTION_LOST)$/);
@@ -67,7 +73,7 @@ describe("round trips after TCP", () => {
       connection: (it) => it.start({ message: (bytes) => void it.send(bytes), closed() {} }),
     });
     const roundTripMs = 200;
-    await using line = await createDelayedLine(listener.addresses[0]!, roundTripMs / 2);
+    await using line = await lineTo(listener.addresses[0]!, roundTripMs / 2);
     const startedAtMs = performance.now();
     const connection = await a.transport.dial(line.address);
     const dialled = (performance.now() - startedAtMs) / roundTripMs;
