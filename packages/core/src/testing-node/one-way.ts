@@ -25,6 +25,15 @@ interface Segment {
 /** So large that few timers are needed, so small that connections take turns. */
 const segmentBytes = 8 * 1024;
 
+/**
+ * Resets a connection. One whose end is on its way to the kernel in this turn is closed without: Node fails to reset it, keeps
+ * its handle, and then never exits.
+ */
+export function resetSocket(socket: Socket): void {
+  if (socket.writableEnded && !socket.writableFinished) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 /** See the module header. */
 export class OneWay {
   readonly #random: () => number;
@@ -121,7 +130,7 @@ export class OneWay {
       }
       this.#queuedBytes -= lengthOf(arrival);
       if (to.destroyed) continue;
-      if (arrival === "reset") to.resetAndDestroy();
+      if (arrival === "reset") resetSocket(to);
       else if (arrival === "end") to.end();
       else to.write(arrival);
     }

@@ -5,7 +5,7 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
-import { type LineConditions, OneWay } from "./one-way.js";
+import { type LineConditions, OneWay, resetSocket } from "./one-way.js";
 
 /** Undoes a fault. Idempotent. */
 type Heal = () => void;
@@ -73,7 +73,7 @@ export async function createTcpLine(options: TcpLineOptions): Promise<TcpLine> {
 
   const server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true }, (near) => {
     near.on("error", () => {});
-    if (refusals > 0) near.resetAndDestroy();
+    if (refusals > 0) resetSocket(near);
     else void join(near);
   });
   server.listen(0, "127.0.0.1");
@@ -88,7 +88,7 @@ export async function createTcpLine(options: TcpLineOptions): Promise<TcpLine> {
       const delayMs = retryInMs(askedAtMs, firstRetryMs.connection);
       await pause(delayMs, undefined, { signal: closing.signal }).catch(() => {});
     }
-    if (near.destroyed || closing.signal.aborted) return void near.resetAndDestroy();
+    if (near.destroyed || closing.signal.aborted) return resetSocket(near);
     const far = connect({ host, port, noDelay: true, allowHalfOpen: true });
     const pair = { near, far };
     pairs.add(pair);
@@ -127,7 +127,7 @@ export async function createTcpLine(options: TcpLineOptions): Promise<TcpLine> {
   }
 
   function breakAll(which: (pair: Pair) => readonly Socket[]): number {
-    for (const pair of pairs) for (const socket of which(pair)) socket.resetAndDestroy();
+    for (const pair of pairs) for (const socket of which(pair)) resetSocket(socket);
     return pairs.size;
   }
 

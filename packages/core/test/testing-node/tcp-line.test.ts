@@ -3,6 +3,7 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import { createTcpLine, type LineConditions, type TcpLine } from "@fed/core/testing-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { resetSocket } from "../../src/testing-node/one-way.js";
 
 let opened: AsyncDisposableStack;
 
@@ -128,6 +129,18 @@ describe("a TCP line", () => {
     heal();
     await far;
     expect(performance.now() - startMs).toBeGreaterThan(900);
+  });
+
+  it("resets an end that has just been ended without keeping it", async () => {
+    const { open } = await ends();
+    const [near] = await open();
+    const errors: Error[] = [];
+    near.on("error", (error) => errors.push(error));
+    const gone = closed(near);
+    near.end("bye");
+    resetSocket(near);
+    await gone;
+    expect(errors).toEqual([]);
   });
 
   it("is closed while a blackhole holds connections up, and whoever waits in it is let go", async () => {
