@@ -23,6 +23,7 @@ import {
   asSessionEnd,
   closedError,
   floodError,
+  goingAwayError,
   messageTooLargeError,
   noPathError,
   sessionExpiredError,
@@ -185,6 +186,8 @@ export class LiveSession implements Session, StreamHost, PathHost {
     if (this.#streams.outgoing >= this.#init.resume.limits.maxStreams) throw tooManyStreamsError();
     const stream = this.#add(this.#streams.takeId(), header, ranks[priority], false);
     this.outbox.send(frame.FRAME_OPEN, ranks[priority], stream.id, header);
+    // That was the last id: the next stream needs a new session.
+    if (this.#streams.exhausted) this.#goingAway.leave(goingAwayError(undefined));
     if (signal) {
       const abort = () => stream.reset(abortedError(signal));
       signal.addEventListener("abort", abort, { once: true });

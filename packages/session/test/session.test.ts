@@ -1,7 +1,7 @@
 import { encodeUtf8, FedError, PeerError, type Stream } from "@fed/core";
 import { createTestClock, expectCode } from "@fed/core/testing";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import {
   encodeFrame,
   FRAME_ACK,
@@ -20,6 +20,7 @@ import {
 } from "../src/frame.js";
 import { SessionError } from "../src/index.js";
 import { decodeReason, encodeReason } from "../src/reason.js";
+import { StreamTable } from "../src/stream-table.js";
 import { type RawPeer, rawPeer, sessionPair } from "./fixture.js";
 import { hubs, openPair } from "./hubs.js";
 
@@ -330,6 +331,19 @@ describe("going away", () => {
     expect(await late.closed).toMatchObject({ code: "GOING_AWAY", retryable: true });
     expect((await taken.receive())?.length).toBe(3);
     await expectCode(() => peer.session.open(new Uint8Array(0)), "GOING_AWAY");
+  });
+
+  it("is what a session does that has used up its ids: it ends with its last stream, so that a new one can begin", async () => {
+    const [near] = await sessionPair({ responder: ignore });
+    const exhausted = vi
+      .spyOn(StreamTable.prototype, "exhausted", "get")
+      .mockReturnValueOnce(false)
+      .mockReturnValue(true);
+    const last = near.open(new Uint8Array(0));
+    await expectCode(() => near.open(new Uint8Array(0)), "GOING_AWAY");
+    last.reset(failure);
+    expect(await near.closed).toMatchObject({ code: "GOING_AWAY" });
+    exhausted.mockRestore();
   });
 
   it("at once ends everything with the peer's reason", async () => {
