@@ -202,12 +202,23 @@ interface Host {
 }
 
 function attach({ core, nodes, capture, log }: Host, socket: WebSocket, raw: Socket): void {
+  /** What is forwarded in one turn goes out in one write: the system call is most of what forwarding costs. */
+  let isGathering = false;
+  const flush = () => {
+    isGathering = false;
+    raw.uncork();
+  };
   const relaySide: RelaySocket = {
     get bufferedBytes() {
       return socket.bufferedAmount;
     },
     send(bytes) {
       capture?.("out", bytes);
+      if (!isGathering) {
+        isGathering = true;
+        raw.cork();
+        process.nextTick(flush);
+      }
       socket.send(bytes);
     },
     close(code, reason) {
