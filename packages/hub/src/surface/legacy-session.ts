@@ -3,7 +3,7 @@
  * needs nobody to remember it and outlives a restart of the hub; only what is under way is held in memory.
  */
 import { randomUUID } from "node:crypto";
-import type { Clock, FedError, Store } from "@fed/core";
+import { type Clock, type FedError, LiveMap, type Store } from "@fed/core";
 import { isObject, type RequestId } from "../mcp/json-rpc.js";
 import type { Seal } from "../seal.js";
 import { createSessionRecords, type SessionSettings } from "./session-records.js";
@@ -28,7 +28,7 @@ export interface LegacyClient {
 export class LegacySession {
   readonly client: LegacyClient;
   /** The client's requests under way, to be cancelled by their ids. */
-  readonly calls = new Map<RequestId, AbortController>();
+  readonly calls = new LiveMap<RequestId, AbortController>();
   /** Called when what the client follows has changed. */
   onSubscriptions: (() => void) | undefined;
   /** Ends the stream the client listens on. */
