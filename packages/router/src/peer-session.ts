@@ -87,7 +87,10 @@ export class PeerSession {
     this.#holding?.cancel();
     const confirmed = this.#links.filter((link) => link.state === "confirmed");
     const free = confirmed.filter((link) => link === this.#best || link.heldUntilMs <= nowMs);
-    const best = lowest(free) ?? lowest(confirmed) ?? lowest(this.#links.filter((link) => link.state === "suspect"));
+    const doubtful = this.#links.filter((link) => link.state === "suspect");
+    // Where all are in doubt another one is no better; and it is sent over them all.
+    const kept = doubtful.find((link) => link === this.#best);
+    const best = lowest(free) ?? lowest(confirmed) ?? kept ?? lowest(doubtful);
     const held = confirmed.filter((link) => link.heldUntilMs > nowMs);
     if (held.length > 0) {
       const delayMs = Math.min(...held.map((link) => link.heldUntilMs)) - nowMs;

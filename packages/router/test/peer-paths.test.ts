@@ -68,6 +68,28 @@ describe("paths", () => {
     expect(a.events).toEqual(["up beta"]);
   });
 
+  it("do not take turns where both are in doubt: the one that was taken last is kept", async () => {
+    const [a, b] = [fleet.hub("alpha", both), fleet.hub("beta", both)];
+    await start(a, b);
+    await settled(fleet, a, b);
+    b.apps.set("slow", () => new Promise(() => {}));
+    b.shared.add("slow");
+    const cancel = new AbortController();
+    const target = { hub: "beta", app: "slow", method: "x" };
+    const call = expectCode(a.router.call(target, { caller: a.caller, signal: cancel.signal }), "ABORTED");
+    const cut = () => fleet.lan.cut(a.identity.hubId, b.identity.hubId);
+    const heals = [cut()];
+    await fleet.until(() => states(a, b)[0] === "relay confirmed best", 50);
+    heals.push(fleet.relay.cut(a.identity.hubId, b.identity.hubId));
+    await fleet.until(() => String(states(a, b)) === "relay suspect best,lan suspect", 50);
+    for (const heal of heals) heal();
+    await settled(fleet, a, b);
+    const chosen = a.router.pathHistory("beta").filter(({ event }) => event === "chosen");
+    expect(chosen.map(({ transport }) => transport)).toEqual(["lan", "relay", "lan"]);
+    cancel.abort();
+    await call;
+  });
+
   it.each([0, 400, 1000])("fail over within 2 s of silence that begins %i ms after a call did", async (afterMs) => {
     const [a, b] = [fleet.hub("alpha", both), fleet.hub("beta", both)];
     await start(a, b);
