@@ -126,6 +126,8 @@ export class ChainLog implements AuditLog {
       try {
         if (this.#failure) await this.#reopen();
         await this.#write();
+        // Whoever waited goes on first, and so does what has come meanwhile: on a busy hub each write then takes more along.
+        if (this.#queue.length > 0) await this.#store.gather?.();
       } catch (cause) {
         this.#fail(toAuditError(cause));
       }

@@ -56,6 +56,8 @@ export interface SegmentStore {
   list(): Promise<string[]>;
   /** At most `maxBytes` bytes from `offset`; fewer only at the end. The caller owns the array. */
   read(name: string, offset: number, maxBytes: number): Promise<Uint8Array>;
+  /** Resolves when what the program is at just now has been done; called between a write and the next. Absent: at once. */
+  gather?(): Promise<void>;
   /** Adds `bytes` at the end of the segment, which it creates if need be. */
   append(name: string, bytes: Uint8Array): Promise<void>;
   /** Resolves once everything appended to the segment, and its name, would survive a power cut. */

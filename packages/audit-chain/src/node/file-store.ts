@@ -63,6 +63,8 @@ export function createFileSegmentStore(directory: string): SegmentStore {
         return bytes.subarray(0, bytesRead);
       }),
 
+    gather: () => new Promise((resolve) => setImmediate(resolve)),
+
     append: (name, bytes) => io(() => onCurrent(name, (file) => file.writeFile(bytes))),
 
     sync: (name) =>
