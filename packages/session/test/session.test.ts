@@ -384,7 +384,8 @@ describe("any frames at all", () => {
         const error = await peer.session.closed;
         if (!alive && error) expect(error instanceof SessionError || error instanceof PeerError).toBe(true);
       }),
-      { numRuns: 200 },
+      // Few of those that are drawn are all legal.
+      { numRuns: 200, examples: [[[encodeFrame(FRAME_DATA, 1, 1, new Uint8Array(8))]]] },
     );
     expect(survived).toBeGreaterThan(0);
   });
