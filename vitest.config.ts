@@ -3,6 +3,13 @@ import { defineConfig } from "vitest/config";
 
 const root = fileURLToPath(new URL(".", import.meta.url));
 
+/** What is held to milliseconds or bytes of this very process has the machine to itself: it runs after the others, a file at a time. */
+const measured = [
+  "apps/relay/test/{durable-relay,node-host,node-cluster}.test.ts",
+  "packages/hub/test/{agent-storms,bad-days}.test.ts",
+  "packages/hub/test/apps/{bad-days,restarts}.test.ts",
+];
+
 /** Rooms are tested from source: `@fed/x` and `@fed/x/y` resolve to `packages/x/src`, so no build is needed first. */
 export default defineConfig({
   resolve: {
@@ -32,9 +39,10 @@ export default defineConfig({
         test: {
           name: "rooms",
           include: ["packages/*/test/**/*.test.ts", "apps/*/test/**/*.test.ts"],
-          exclude: ["apps/hub/**"],
+          exclude: ["apps/hub/**", ...measured],
         },
       },
+      { extends: true, test: { name: "measured", include: measured, maxWorkers: 1, sequence: { groupOrder: 1 } } },
       // The command is tested as it is shipped, so it is built first.
       {
         extends: true,
