@@ -13,6 +13,7 @@ import { appEnded, appNotRunning, appStopped } from "./app-errors.js";
 import type { AppHealth } from "./app-health.js";
 import { AppLog } from "./app-log.js";
 import { concealment } from "./app-secrets.js";
+import { AppUse } from "./app-use.js";
 import { Backoff } from "./backoff.js";
 import { concealError } from "./conceal-error.js";
 import { heldMs } from "./held-call.js";
@@ -58,15 +59,11 @@ export class App {
   #lastError: { readonly error: FedError; readonly atMs: number } | undefined;
   readonly #backoff: Backoff;
   #retry: Timer | undefined;
-  #idle: Timer | undefined;
   #stopped = false;
   #closed = false;
   /** Resolves when what ran before is gone. */
   #gone: Promise<unknown>;
-  #inFlight = 0;
-  /** Before this an agent may answer what the app asked it, monotonic milliseconds. */
-  #heldUntilMs = 0;
-  #drained: (() => void) | undefined;
+  readonly #use: AppUse;
   #toldStatus: AppStatus | undefined;
 
   constructor(options: AppOptions) {
@@ -74,6 +71,7 @@ export class App {
     this.#options = options;
     this.#clock = options.clock;
     this.#backoff = new Backoff(options.clock);
+    this.#use = new AppUse(options.clock);
     this.#config = options.config;
     this.#fingerprint = fingerprint(options.config);
     this.#gone = options.after ?? Promise.resolve();
@@ -114,7 +112,7 @@ export class App {
       start: startOf(this.#config),
       status: this.status,
       restarts: Math.max(0, this.#starts - 1),
-      inFlight: this.#inFlight,
+      inFlight: this.#use.inFlight,
       ...(running && { startedAtMs: this.#startedAtMs, revision: running.connection.revision }),
       ...(running?.pid !== undefined && { pid: running.pid }),
       ...(failed && {
@@ -163,20 +161,17 @@ export class App {
   async request(method: string, params: Record<string, unknown>, options: AppRequestOptions): Promise<unknown> {
     for (let again = true; ; again = false) {
       const running = this.#running ?? (await this.#started(options.signal));
-      this.#inFlight++;
-      this.#idle?.cancel();
+      this.#use.begin();
       try {
         const result = await running.connection.request(method, params, options);
-        if (isObject(result) && result.resultType === "input_required")
-          this.#heldUntilMs = this.#clock.monotonicMs() + heldMs;
+        if (isObject(result) && result.resultType === "input_required") this.#use.hold(heldMs);
         return result;
       } catch (cause) {
         const error = concealError(toFedError(cause), concealment(this.#config));
         // Whatever did not reach the app may go to its next run.
         if (!this.#forget(running, error) || !again) throw error;
       } finally {
-        this.#inFlight--;
-        if (this.#inFlight === 0) this.#rest();
+        if (this.#use.finish()) this.#rest();
       }
     }
   }
@@ -342,25 +337,23 @@ export class App {
 
   /** Begins to count the time in which nothing is asked. */
   #rest(): void {
-    this.#drained?.();
-    this.#idle?.cancel();
     const { idleStopMs } = this.#config;
-    if (idleStopMs === undefined || startOf(this.#config) === "eager" || !this.#running || this.#inFlight > 0) return;
-    const inMs = Math.max(idleStopMs, this.#heldUntilMs - this.#clock.monotonicMs());
-    this.#idle = this.#clock.setTimer(inMs, () => void this.#halt(0));
+    const stops = idleStopMs !== undefined && startOf(this.#config) !== "eager" && this.#running;
+    if (stops) this.#use.rest(idleStopMs, () => void this.#halt(0));
+    else this.#use.cancelRest();
   }
 
   /** Takes no further requests, waits `graceMs` for those under way, and ends what runs. */
   #halt(graceMs: number): Promise<void> {
     this.#retry?.cancel();
-    this.#idle?.cancel();
+    this.#use.cancelRest();
     this.#attempt?.abort(this.#unavailable());
     const running = this.#running;
     this.#running = undefined;
     const before = Promise.all([this.#gone, this.#starting]);
     this.#starting = undefined;
     const halted = (async () => {
-      if (running && graceMs > 0) await this.#drain(graceMs);
+      if (running && graceMs > 0) await this.#use.drain(graceMs);
       if (running) await end(running);
       await before;
     })();
@@ -373,16 +366,6 @@ export class App {
     if (this.#closed || this.status === this.#toldStatus) return;
     this.#toldStatus = this.status;
     this.#options.onStatus();
-  }
-
-  async #drain(graceMs: number): Promise<void> {
-    if (this.#inFlight === 0) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#drained = resolve;
-    const timer = this.#clock.setTimer(graceMs, resolve);
-    await promise;
-    timer.cancel();
-    this.#drained = undefined;
   }
 
   #ended(running: RunningApp): HubError {

@@ -14,21 +14,6 @@ export interface RpcRequest {
   readonly params?: Record<string, unknown>;
 }
 
-/** A message that wants no answer. */
-export interface RpcNotification {
-  readonly jsonrpc: "2.0";
-  readonly method: string;
-  readonly params?: Record<string, unknown>;
-}
-
-/** What the other side answered: one of `result` and `error`. */
-export interface RpcResponse {
-  readonly jsonrpc: "2.0";
-  readonly id: RequestId | null;
-  readonly result?: unknown;
-  readonly error?: RpcFailure;
-}
-
 /** The `error` of a response. */
 export interface RpcFailure {
   readonly code: number;
