@@ -1,8 +1,8 @@
 /** Two relays, of which the one in use turns hostile in the middle of calls: the other takes over, and no call is lost or done twice. */
-import { createVirtualClock } from "@fed/core/testing";
+import { createVirtualClock, seededRandom } from "@fed/core/testing";
 import { expect, test } from "vitest";
 import { createFleet, type Hub } from "../../../packages/router/test/fleet.js";
-import { makeHostile, mischiefs, seededRandom } from "../../../packages/transport-relay/test/hostile-relay.js";
+import { makeHostile, mischiefs } from "../../../packages/transport-relay/test/hostile-relay.js";
 import {
   createMemoryRelay,
   createTestHubs,

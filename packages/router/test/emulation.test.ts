@@ -3,7 +3,7 @@
  * `FED_SOAK=1` runs thousands; `FED_SEED=n` runs one.
  */
 import { encodeUtf8, type HubId, type Stream } from "@fed/core";
-import { createEmulator, createVirtualClock, type Emulator } from "@fed/core/testing";
+import { createEmulator, createVirtualClock, type Emulator, seededRandom } from "@fed/core/testing";
 import { expect, it } from "vitest";
 import { createFleet, type Hub, identityOf } from "./fleet.js";
 
@@ -28,18 +28,8 @@ interface Call {
   outcome: string | undefined;
 }
 
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 async function scenario(seed: number): Promise<void> {
-  const random = createRandom(seed);
+  const random = seededRandom(seed);
   const between = (from: number, to: number) => from + random() * (to - from);
   const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
   const clock = createVirtualClock();

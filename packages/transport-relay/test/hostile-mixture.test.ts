@@ -1,5 +1,6 @@
 /** Random mixtures of everything a relay can do: what arrives is the beginning of what was sent, or it ends with a reason. */
 import { type Connection, isFedError } from "@fed/core";
+import { seededRandom } from "@fed/core/testing";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
@@ -9,7 +10,6 @@ import {
   type Lane,
   makeHostile,
   mischiefs,
-  seededRandom,
   wrong,
 } from "./hostile-relay.js";
 

@@ -249,17 +249,6 @@ export function makeHostile(relay: MemoryRelay, { clock, random, kinds, intensit
   };
 }
 
-/** Numbers that `seed` decides (Mulberry32). */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** One direction of a connection: what was sent, and whether what came is the beginning of it. */
 export interface Lane {
   readonly sent: number;

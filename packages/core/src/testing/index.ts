@@ -3,6 +3,7 @@ export { type Conditions, createEmulator, type Emulator, type EmulatorOptions } 
 export { expectCode } from "./expect-code.js";
 export { patternBytes } from "./pattern-bytes.js";
 export { type RefusableAuthenticator, refusableAuthenticator } from "./refusable-authenticator.js";
+export { seededRandom } from "./seeded-random.js";
 export type { SessionFixture, SessionHandlers } from "./session-fixture.js";
 export { testSession } from "./session-suite.js";
 export { type StoreFixture, type StoreSuiteOptions, testStore } from "./store-suite.js";
