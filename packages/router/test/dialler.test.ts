@@ -18,6 +18,23 @@ const listen: Transport["listen"] = async () => ({
   [Symbol.asyncDispose]: async () => {},
 });
 
+/** A LAN where nobody answers; what searches it can be told by `sightings`. */
+function nobodyAt(dialled: (address: string) => void, sightings: ((candidate: Candidate) => void)[]): Transport {
+  return {
+    name: "lan",
+    preference: 10,
+    async dial(address) {
+      dialled(address);
+      throw new TestError({ code: "UNREACHABLE", message: "Nobody." });
+    },
+    listen,
+    discover(onCandidate) {
+      sightings.push(onCandidate);
+      return { close: async () => {}, [Symbol.asyncDispose]: async () => {} };
+    },
+  };
+}
+
 describe("addresses", () => {
   it("are tried again with growing pauses, and at once when the hub is seen", async () => {
     const dials: number[] = [];
@@ -110,21 +127,7 @@ describe("addresses", () => {
     const sightings: ((candidate: Candidate) => void)[] = [];
     const b = fleet.hub("beta");
     const a = fleet.hub("alpha", {
-      transports: [
-        {
-          name: "lan",
-          preference: 10,
-          async dial() {
-            dials.push(fleet.clock.monotonicMs());
-            throw new TestError({ code: "UNREACHABLE", message: "Nobody." });
-          },
-          listen,
-          discover(onCandidate) {
-            sightings.push(onCandidate);
-            return { close: async () => {}, [Symbol.asyncDispose]: async () => {} };
-          },
-        },
-      ],
+      transports: [nobodyAt(() => void dials.push(fleet.clock.monotonicMs()), sightings)],
     });
     await a.router.start();
     const see = (present: boolean, address = "1.2.3.4") =>
@@ -152,21 +155,7 @@ describe("addresses", () => {
     const b = fleet.hub("beta");
     const tried = new Set<string>();
     const a = fleet.hub("alpha", {
-      transports: [
-        {
-          name: "lan",
-          preference: 10,
-          async dial(address) {
-            tried.add(address);
-            throw new TestError({ code: "UNREACHABLE", message: "Nobody." });
-          },
-          listen,
-          discover(onCandidate) {
-            sightings.push(onCandidate);
-            return { close: async () => {}, [Symbol.asyncDispose]: async () => {} };
-          },
-        },
-      ],
+      transports: [nobodyAt((address) => void tried.add(address), sightings)],
     });
     await a.router.start();
     const see = (address: string) => sightings[0]!({ transport: "lan", address, source: "mdns", present: true });

@@ -13,6 +13,23 @@ afterEach(() => fleet.close());
 
 const both = { networks: ["lan", "relay"] } as const;
 
+/** Two hubs with LAN and relay, and a call from the first that lasts until it is cancelled. */
+async function duringCall(): Promise<{ readonly a: Hub; readonly b: Hub; readonly cancel: () => Promise<void> }> {
+  const [a, b] = [fleet.hub("alpha", both), fleet.hub("beta", both)];
+  await start(a, b);
+  await settled(fleet, a, b);
+  b.apps.set("slow", () => new Promise(() => {}));
+  b.shared.add("slow");
+  const controller = new AbortController();
+  const target = { hub: "beta", app: "slow", method: "x" };
+  const call = expectCode(a.router.call(target, { caller: a.caller, signal: controller.signal }), "ABORTED");
+  const cancel = async () => {
+    controller.abort();
+    await call;
+  };
+  return { a, b, cancel };
+}
+
 describe("paths", () => {
   it("prefer the LAN, keep the relay standing by, and say why", async () => {
     const [a, b] = [fleet.hub("alpha", both), fleet.hub("beta", both)];
@@ -69,14 +86,7 @@ describe("paths", () => {
   });
 
   it("do not take turns where both are in doubt: the one that was taken last is kept", async () => {
-    const [a, b] = [fleet.hub("alpha", both), fleet.hub("beta", both)];
-    await start(a, b);
-    await settled(fleet, a, b);
-    b.apps.set("slow", () => new Promise(() => {}));
-    b.shared.add("slow");
-    const cancel = new AbortController();
-    const target = { hub: "beta", app: "slow", method: "x" };
-    const call = expectCode(a.router.call(target, { caller: a.caller, signal: cancel.signal }), "ABORTED");
+    const { a, b, cancel } = await duringCall();
     const cut = () => fleet.lan.cut(a.identity.hubId, b.identity.hubId);
     const heals = [cut()];
     await fleet.until(() => states(a, b)[0] === "relay confirmed best", 50);
@@ -86,19 +96,11 @@ describe("paths", () => {
     await settled(fleet, a, b);
     const chosen = a.router.pathHistory("beta").filter(({ event }) => event === "chosen");
     expect(chosen.map(({ transport }) => transport)).toEqual(["lan", "relay", "lan"]);
-    cancel.abort();
-    await call;
+    await cancel();
   });
 
   it.each([0, 400, 1000])("fail over within 2 s of silence that begins %i ms after a call did", async (afterMs) => {
-    const [a, b] = [fleet.hub("alpha", both), fleet.hub("beta", both)];
-    await start(a, b);
-    await settled(fleet, a, b);
-    b.apps.set("slow", () => new Promise(() => {}));
-    b.shared.add("slow");
-    const cancel = new AbortController();
-    const target = { hub: "beta", app: "slow", method: "x" };
-    const call = expectCode(a.router.call(target, { caller: a.caller, signal: cancel.signal }), "ABORTED");
+    const { a, b, cancel } = await duringCall();
     await fleet.clock.advance(afterMs);
     const heal = fleet.lan.cut(a.identity.hubId, b.identity.hubId);
     const cutAtMs = fleet.clock.monotonicMs();
@@ -106,8 +108,7 @@ describe("paths", () => {
     // At most a second until the next ping, and half a one for its answer.
     expect(fleet.clock.monotonicMs() - cutAtMs).toBeLessThanOrEqual(1_600);
     heal();
-    cancel.abort();
-    await call;
+    await cancel();
   });
 
   it("are pinged once a second while calls come and go, and not at all while there are none", async () => {
