@@ -1,8 +1,8 @@
 /**
  * Collections for what is under way: a call, a stream, a response. It comes and goes all the time, in a collection that lives
  * as long as the hub. A `Set` or `Map` is bad at that in V8: each table it leaves behind points to the next one, so once one
- * of them has become old, every table since, and whatever was in it, outlives each scavenge until a full collection. Half of
- * what a busy hub allocates did. Here what is under way lies in an array whose places are used again.
+ * of them has become old, every table since, and whatever was in it, outlives each scavenge until a full collection.
+ * Here what is under way lies in an array whose places are used again.
  */
 
 /** A set whose members know their place. It is iterated in no order; what is removed meanwhile is not met. */
