@@ -3,10 +3,10 @@
  * only when its record would survive a power cut; after a failure nothing is appended until the end of the log has been
  * checked and cleaned.
  */
-import { type Clock, canonicalJson, concatBytes, equalBytes, systemClock, type Timer } from "@fed/core";
+import { type Clock, canonicalJson, equalBytes, systemClock, type Timer } from "@fed/core";
 import type { AppendOptions, AuditLog, AuditLogOptions, AuditRecord, ReadOptions } from "./audit-log.js";
 import { AuditError, fromStore, tampered, toAuditError } from "./errors.js";
-import { type Chain, encodeRecord, maxRecordBytes, recordHeaderBytes, tagBytes } from "./record.js";
+import { type Chain, maxRecordBytes, storedBytesOf, writeRecord } from "./record.js";
 import { type AuditHead, maxWriteBytes, type ScanEnd, scan, scanSegment } from "./scan.js";
 import {
   defaultSegmentBytes,
@@ -142,25 +142,38 @@ export class ChainLog implements AuditLog {
       segment = formatSegmentName(head.seq + 1);
       offset = 0;
     }
-    const parts = offset === 0 ? [encodeSegmentHeader(head.seq + 1, head.tag)] : [];
+    const start = offset === 0 ? segmentHeaderBytes : 0;
+    const end = this.#endOfWrite(offset + start, offset + maxWriteBytes);
+    const out = new Uint8Array(end - offset);
+    if (start > 0) out.set(encodeSegmentHeader(head.seq + 1, head.tag));
     const heads: AuditHead[] = [];
-    let end = offset === 0 ? segmentHeaderBytes : offset;
-    for (const waiting of this.#queue) {
-      if (heads.length > 0 && (!this.#fits(end, waiting) || end + storedBytes(waiting) > offset + maxWriteBytes)) break;
+    for (let at = start; at < out.length; at += storedBytes(this.#queue[heads.length - 1]!)) {
+      const { bytes } = this.#queue[heads.length]!;
       const seq = head.seq + 1;
-      head = { seq, tag: this.#chain.tag(head.tag, seq, waiting.bytes) };
+      head = { seq, tag: this.#chain.tag(head.tag, seq, bytes) };
       heads.push(head);
-      parts.push(encodeRecord(seq, waiting.bytes, head.tag));
+      writeRecord(out, at, seq, bytes, head.tag);
+    }
+    await this.#store.append(segment, out);
+    await this.#store.sync(segment);
+    this.#durable = { head: copyOf(head), segment, offset: end };
+    this.#failure = undefined;
+    const written = this.#queue.splice(0, heads.length);
+    for (let i = 0; i < written.length; i++) {
+      this.#queuedBytes -= storedBytes(written[i]!);
+      written[i]!.resolve(heads[i]!);
+    }
+  }
+
+  /** Where the segment ends once the queue's next records, one at least, stand in it from `offset` on, up to `limit`. */
+  #endOfWrite(offset: number, limit: number): number {
+    let end = offset + storedBytes(this.#queue[0]!);
+    for (let i = 1; i < this.#queue.length; i++) {
+      const waiting = this.#queue[i]!;
+      if (!this.#fits(end, waiting) || end + storedBytes(waiting) > limit) break;
       end += storedBytes(waiting);
     }
-    await this.#store.append(segment, concatBytes(...parts));
-    await this.#store.sync(segment);
-    this.#durable = { head, segment, offset: end };
-    this.#failure = undefined;
-    for (const [i, waiting] of this.#queue.splice(0, heads.length).entries()) {
-      this.#queuedBytes -= storedBytes(waiting);
-      waiting.resolve(copyOf(heads[i]!));
-    }
+    return end;
   }
 
   /** Whether a segment of `size` bytes takes one more record; an empty one takes any. */
@@ -252,7 +265,7 @@ function copyOf({ seq, tag }: AuditHead): AuditHead {
 
 /** What a record takes on disk. */
 function storedBytes(record: { readonly bytes: Uint8Array }): number {
-  return recordHeaderBytes + record.bytes.length + tagBytes;
+  return storedBytesOf(record.bytes.length);
 }
 
 /** The record that tells of bytes cut off. */

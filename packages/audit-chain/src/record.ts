@@ -42,19 +42,27 @@ export function createChain(key: Uint8Array): Chain {
     throw new AuditError({ code: "INVALID_KEY", message: `An audit key has ${tagBytes} bytes.` });
   }
   const mac = createHmacSha256(key);
+  const signed = new Uint8Array(16);
+  const view = new DataView(signed.buffer);
   return {
     genesis: mac(genesisLabel),
-    tag: (previousTag, seq, bytes) => mac(previousTag, encodeSigned(seq, bytes.length), bytes),
+    tag(previousTag, seq, bytes) {
+      writeSigned(view, seq, bytes.length);
+      return mac(previousTag, signed, bytes);
+    },
   };
 }
 
-/** The bytes on disk of record `seq`: header, `bytes`, `tag`. */
-export function encodeRecord(seq: number, bytes: Uint8Array, tag: Uint8Array): Uint8Array {
-  const out = new Uint8Array(recordHeaderBytes + bytes.length + tagBytes);
-  writeHeader(new DataView(out.buffer), seq, bytes.length);
-  out.set(bytes, recordHeaderBytes);
-  out.set(tag, recordHeaderBytes + bytes.length);
-  return out;
+/** Bytes that a record with `length` bytes takes on disk. */
+export function storedBytesOf(length: number): number {
+  return recordHeaderBytes + length + tagBytes;
+}
+
+/** Writes record `seq` into `out` at `offset`: header, `bytes`, `tag`. */
+export function writeRecord(out: Uint8Array, offset: number, seq: number, bytes: Uint8Array, tag: Uint8Array): void {
+  writeHeader(out, offset, seq, bytes.length);
+  out.set(bytes, offset + recordHeaderBytes);
+  out.set(tag, offset + recordHeaderBytes + bytes.length);
 }
 
 /**
@@ -65,7 +73,7 @@ export function parseRecordHeader(header: Uint8Array, seq: number): number | und
   const length = new DataView(header.buffer, header.byteOffset).getUint32(0);
   if (length > maxRecordBytes) return undefined;
   const expected = new Uint8Array(recordHeaderBytes);
-  writeHeader(new DataView(expected.buffer), seq, length);
+  writeHeader(expected, 0, seq, length);
   return expected.every((byte, i) => byte === header[i]) ? length : undefined;
 }
 
@@ -91,18 +99,21 @@ export function withoutZeroTail(tail: Uint8Array): Uint8Array {
 }
 
 /** seq u64 | epoch u32 | length u32: what the tag covers besides the previous tag and the bytes. */
-function encodeSigned(seq: number, length: number): Uint8Array {
-  const out = new Uint8Array(16);
-  const view = new DataView(out.buffer);
-  view.setBigUint64(0, BigInt(seq));
+function writeSigned(view: DataView, seq: number, length: number): void {
+  writeU64(view, 0, seq);
   view.setUint32(8, epoch);
   view.setUint32(12, length);
-  return out;
 }
 
-function writeHeader(view: DataView<ArrayBuffer>, seq: number, length: number): void {
+function writeHeader(out: Uint8Array, offset: number, seq: number, length: number): void {
+  const view = new DataView(out.buffer, out.byteOffset + offset, recordHeaderBytes);
   view.setUint32(0, length);
-  view.setBigUint64(8, BigInt(seq));
+  writeU64(view, 8, seq);
   view.setUint32(16, epoch);
-  view.setUint32(4, crc32c(new Uint8Array(view.buffer, 0, 4), new Uint8Array(view.buffer, 8, 12)));
+  view.setUint32(4, crc32c(out.subarray(offset, offset + 4), out.subarray(offset + 8, offset + recordHeaderBytes)));
+}
+
+function writeU64(view: DataView, offset: number, value: number): void {
+  view.setUint32(offset, Math.floor(value / 2 ** 32));
+  view.setUint32(offset + 4, value >>> 0);
 }

@@ -1,7 +1,14 @@
 /** The one walk over a log, which opening, reading and verifying share: it hands out only records whose tag is right. */
 import { concatBytes, equalBytes, throwIfAborted } from "@fed/core";
 import { fromStore, tampered } from "./errors.js";
-import { type Chain, isTornRecord, parseRecordHeader, recordHeaderBytes, tagBytes, withoutZeroTail } from "./record.js";
+import {
+  type Chain,
+  isTornRecord,
+  parseRecordHeader,
+  recordHeaderBytes,
+  storedBytesOf,
+  withoutZeroTail,
+} from "./record.js";
 import {
   encodeSegmentHeader,
   formatSegmentName,
@@ -103,7 +110,7 @@ export async function* scanSegment(
     if (typeof record !== "string") {
       if (record === undefined) break;
       const offset = reader.offset;
-      reader.skip(recordHeaderBytes + record.bytes.length + tagBytes);
+      reader.skip(storedBytesOf(record.bytes.length));
       seq += 1;
       tag = record.tag;
       yield { seq, tag, bytes: record.bytes, segment, offset };
@@ -128,8 +135,8 @@ async function readRecord(
   if (header.length < recordHeaderBytes) return "is cut off";
   const length = parseRecordHeader(header, seq);
   if (length === undefined) return "has a wrong header";
-  const whole = await reader.peek(recordHeaderBytes + length + tagBytes);
-  if (whole.length < recordHeaderBytes + length + tagBytes) return "is cut off";
+  const whole = await reader.peek(storedBytesOf(length));
+  if (whole.length < storedBytesOf(length)) return "is cut off";
   const bytes = whole.slice(recordHeaderBytes, recordHeaderBytes + length);
   const tag = chain.tag(previousTag, seq, bytes);
   return equalBytes(tag, whole.subarray(recordHeaderBytes + length)) ? { bytes, tag } : "has a wrong tag";

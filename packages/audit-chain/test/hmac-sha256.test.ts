@@ -1,3 +1,4 @@
+import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { decodeHex, encodeHex } from "@fed/core";
 import { describe, expect, it } from "vitest";
@@ -32,6 +33,15 @@ describe.each([
     }
     console.info(`${name}: ${cases} wycheproof HMAC-SHA-256 cases ran`);
     expect(cases).toBe(174);
+  });
+
+  it("agrees with an Hmac object whatever the length", () => {
+    const key = new Uint8Array(32).fill(3);
+    const mac = createHmacSha256(key);
+    for (const length of [0, 4031, 4032, 4033, 66_000]) {
+      const message = Uint8Array.from({ length }, (_, i) => i);
+      expect(encodeHex(mac(message))).toBe(createHmac("sha256", key).update(message).digest("hex"));
+    }
   });
 
   it("keeps its own copy of the key", () => {
