@@ -47,6 +47,7 @@ export {
   type StoreErrorCode,
   type StoreKey,
 } from "./store.js";
+export { Tally } from "./tally.js";
 export type {
   Candidate,
   Connection,

@@ -16,7 +16,7 @@ export class RateLimit {
   readonly #clock: Clock;
   readonly #intervalMs: number;
   readonly #burstMs: number;
-  /** When each bucket is full again, monotonic milliseconds; the key that was used longest ago first. */
+  /** When each bucket is full again, monotonic milliseconds. */
   readonly #fullAtMs = new Map<string, number>();
 
   constructor({ perSecond, burst }: Rate, clock: Clock) {
@@ -43,16 +43,19 @@ export class RateLimit {
     // A millionth of a millisecond: sums of intervals are not exact.
     const overMs = fullAtMs - nowMs - this.#burstMs;
     if (overMs > 1e-6) return overMs;
-    this.#fullAtMs.delete(key);
-    if (this.#fullAtMs.size >= maxKeys) this.#makeRoom(nowMs);
     this.#fullAtMs.set(key, fullAtMs);
+    if (this.#fullAtMs.size > maxKeys) this.#makeRoom(nowMs);
     return 0;
   }
 
+  /** Drops what is full, or, where nothing is, what is nearest to it. */
   #makeRoom(nowMs: number): void {
-    for (const [key, fullAtMs] of this.#fullAtMs) if (fullAtMs <= nowMs) this.#fullAtMs.delete(key);
-    const oldest = this.#fullAtMs.size >= maxKeys ? this.#fullAtMs.keys().next().value : undefined;
-    if (oldest !== undefined) this.#fullAtMs.delete(oldest);
+    let fullest: { readonly key: string; readonly atMs: number } | undefined;
+    for (const [key, atMs] of this.#fullAtMs) {
+      if (atMs <= nowMs) this.#fullAtMs.delete(key);
+      else if (!fullest || atMs < fullest.atMs) fullest = { key, atMs };
+    }
+    if (fullest && this.#fullAtMs.size > maxKeys) this.#fullAtMs.delete(fullest.key);
   }
 }
 

@@ -2,6 +2,7 @@
  * How much of this hub's memory the requests and answers of one operator fill, however many connections they come on: bodies
  * for as long as they are worked on, and what clients have not read yet.
  */
+import { Tally } from "@fed/core";
 import { RouterError } from "@fed/router";
 import type { Operator } from "./operator.js";
 
@@ -21,50 +22,64 @@ export interface Holding {
   /** Counts `bytes` as what the client has not read yet, in place of the number before. @returns false: it is too much. */
   unread(bytes: number): boolean;
   /** Counts nothing any more; for good. */
-  release(): void;
+  readonly release: () => void;
 }
 
 /** See the module header. */
 export class MemoryShares {
-  readonly #bytes = new Map<string, number>();
+  readonly #bytes = new Tally<string>();
   #total = 0;
 
   /** A new exchange of `operator`'s. */
   hold({ principal }: Operator): Holding {
-    let taken = 0;
-    let unread = 0;
-    let released = false;
-    const isFull = (factor = 1) =>
-      (this.#bytes.get(principal) ?? 0) >= perOperator * factor || this.#total >= overall * factor;
-    return {
-      get full() {
-        return isFull();
-      },
-      take: (bytes) => {
-        if (isFull()) throw noRoom();
-        if (released) return;
-        taken += bytes;
-        this.#add(principal, bytes);
-      },
-      unread: (bytes) => {
-        if (released) return true;
-        this.#add(principal, bytes - unread);
-        unread = bytes;
-        return bytes === 0 || !isFull(forAnswers);
-      },
-      release: () => {
-        if (!released && taken + unread > 0) this.#add(principal, -taken - unread);
-        released = true;
-      },
-    };
+    return new Share(this, principal);
   }
 
-  #add(principal: string, bytes: number): void {
-    const sum = (this.#bytes.get(principal) ?? 0) + bytes;
-    if (sum > 0) this.#bytes.set(principal, sum);
-    else this.#bytes.delete(principal);
+  /** Whether `factor` times what `principal` may fill, or all may, is filled. */
+  isFull(principal: string, factor = 1): boolean {
+    return this.#bytes.get(principal) >= perOperator * factor || this.#total >= overall * factor;
+  }
+
+  add(principal: string, bytes: number): void {
+    this.#bytes.add(principal, bytes);
     this.#total += bytes;
   }
+}
+
+class Share implements Holding {
+  readonly #shares: MemoryShares;
+  readonly #principal: string;
+  #taken = 0;
+  #unread = 0;
+  #released = false;
+
+  constructor(shares: MemoryShares, principal: string) {
+    this.#shares = shares;
+    this.#principal = principal;
+  }
+
+  get full(): boolean {
+    return this.#shares.isFull(this.#principal);
+  }
+
+  take(bytes: number): void {
+    if (this.full) throw noRoom();
+    if (this.#released) return;
+    this.#taken += bytes;
+    this.#shares.add(this.#principal, bytes);
+  }
+
+  unread(bytes: number): boolean {
+    if (this.#released) return true;
+    this.#shares.add(this.#principal, bytes - this.#unread);
+    this.#unread = bytes;
+    return bytes === 0 || !this.#shares.isFull(this.#principal, forAnswers);
+  }
+
+  readonly release = (): void => {
+    if (!this.#released) this.#shares.add(this.#principal, -this.#taken - this.#unread);
+    this.#released = true;
+  };
 }
 
 function noRoom(): RouterError {
