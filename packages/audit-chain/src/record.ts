@@ -80,15 +80,35 @@ export function parseRecordHeader(header: Uint8Array, seq: number): number | und
 /** Fewest zeros at the end of a file that count as never written: no tag ends in as many. */
 const zeroRunBytes = tagBytes;
 
+/** What a disk writes whole or not at all, in bytes, and aligned to as many. */
+const sectorBytes = 512;
+
 /**
- * Whether `tail`, all that follows the last good record, is what a crash can leave of writing record `seq`: a beginning
- * of it, then nothing, or only the zeros of blocks that the file had been given but not yet filled.
+ * Whether `tail`, all that follows the last good record and begins at `offset` of the segment, is what a crash can leave of
+ * writing record `seq`: a beginning of it, then nothing or zeros; or the record without some sectors, zeros in their place,
+ * for what was under way reaches a disk in any order.
  */
-export function isTornRecord(tail: Uint8Array, seq: number): boolean {
+export function isTornRecord(tail: Uint8Array, seq: number, offset: number): boolean {
   const written = withoutZeroTail(tail);
   if (written.length < recordHeaderBytes) return true;
   const length = parseRecordHeader(written, seq);
-  return length !== undefined && written.length < recordHeaderBytes + length + tagBytes;
+  const end = length === undefined ? recordHeaderBytes : storedBytesOf(length);
+  return written.length < end || lacksSector(written, end, offset);
+}
+
+/** Whether one of the sectors that hold the first `end` bytes has only zeros, where `bytes` begin at `offset`. */
+function lacksSector(bytes: Uint8Array, end: number, offset: number): boolean {
+  for (let start = 0; start < end; ) {
+    const next = start + sectorBytes - ((offset + start) % sectorBytes);
+    // A record begins with two zeros: its length has no more than 17 bits.
+    if (next - start > 2 && isZero(bytes.subarray(start, next))) return true;
+    start = next;
+  }
+  return false;
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  return bytes.every((byte) => byte === 0);
 }
 
 /** `tail` up to its run of zeros, if that run is long enough to be no accident. */

@@ -117,7 +117,7 @@ export async function* scanSegment(
       continue;
     }
     const tail = await reader.peek(maxWriteBytes + 1);
-    if (!last || tail.length > maxWriteBytes || !isTornRecord(tail, seq + 1)) throw bad(record);
+    if (!last || tail.length > maxWriteBytes || !isTornRecord(tail, seq + 1, reader.offset)) throw bad(record);
     return { head: { seq, tag }, segment, offset: reader.offset, tornBytes: tail.length };
   }
   return { head: { seq, tag }, segment, offset: reader.offset, tornBytes: 0 };

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, readdir, rm, stat, symlink, truncate, unlink } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, rm, stat, symlink, truncate, unlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -67,6 +67,26 @@ describe("createFileSegmentStore", () => {
       records: 4,
       tornBytes: 0,
     });
+  });
+
+  it("writes zeros ahead once it is in use, which nobody is shown, and leaves none", async () => {
+    const log = await open(directory, 10_000_000);
+    const path = join(directory, firstSegment);
+    const records = Array.from({ length: 500 }, (_, i) => new Uint8Array(1000).fill(i));
+    const written = 52 + 500 * 1052;
+    for (const record of records) await log.append(record);
+    await expect.poll(async () => (await stat(path)).size).toBeGreaterThan(written);
+    expect(await verifyAuditLog({ store: createFileSegmentStore(directory), key })).toMatchObject({ tornBytes: 0 });
+    // As a process that is killed leaves it.
+    const killed = join(directory, "killed");
+    await mkdir(killed);
+    await copyFile(path, join(killed, firstSegment));
+    await log.close();
+    expect((await stat(path)).size).toBe(written);
+    await using again = await open(killed, 10_000_000);
+    expect(again.droppedBytes).toBe(0);
+    await again.append(new Uint8Array(3));
+    expect((await readAll(again)).map(({ bytes }) => bytes)).toEqual([...records, new Uint8Array(3)]);
   });
 
   it("fails with AUDIT_FAILED where no directory can be", async () => {

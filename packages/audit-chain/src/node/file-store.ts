@@ -1,15 +1,15 @@
-/** Segments as files of one directory: appended to with O_APPEND, durable by O_DSYNC or fdatasync, readable by their owner alone. */
+/** Segments as files of one directory: durable by O_DSYNC or fdatasync, readable by their owner alone. */
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, readdir } from "node:fs/promises";
+import { mkdir, open, readdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { AuditError, type AuditErrorCode } from "../errors.js";
 import { parseSegmentName, type SegmentStore } from "../segment.js";
+import { endOfData, SegmentFile } from "./segment-file.js";
 
 /** Where a write can itself be what `fdatasync` is, one trip to the disk does for two. macOS means less by this flag. */
 const writesThrough = process.platform === "linux";
-const appendFlags =
-  constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | (writesThrough ? constants.O_DSYNC : 0);
+const appendFlags = constants.O_RDWR | constants.O_CREAT | (writesThrough ? constants.O_DSYNC : 0);
 
 /**
  * The store in `directory`, which is created with mode 0700 when a log is opened in it. The file `lock` in it is
@@ -18,23 +18,30 @@ const appendFlags =
  */
 export function createFileSegmentStore(directory: string): SegmentStore {
   /** The one segment that is open for appending, and whether its name is known to be durable. */
-  let current: { readonly name: string; readonly file: FileHandle; readonly named: boolean } | undefined;
+  let current: { readonly name: string; readonly file: SegmentFile; readonly named: boolean } | undefined;
 
-  async function openCurrent(name: string): Promise<FileHandle> {
+  async function openCurrent(name: string): Promise<SegmentFile> {
     if (current?.name === name) return current.file;
     await closeCurrent();
-    const file = await open(join(directory, name), appendFlags, 0o600);
-    current = { name, file, named: false };
-    return file;
+    const handle = await open(join(directory, name), appendFlags, 0o600);
+    try {
+      const file = await SegmentFile.open(handle);
+      current = { name, file, named: false };
+      return file;
+    } catch (cause) {
+      await handle.close();
+      throw cause;
+    }
   }
 
-  /** A handle on which something failed is given up: what it would do next is not known. */
-  async function onCurrent(name: string, operation: (file: FileHandle) => Promise<void>): Promise<void> {
+  /** A file on which something failed is given up: what it would do next is not known. */
+  async function onCurrent(name: string, operation: (file: SegmentFile) => Promise<void>): Promise<void> {
     const file = await openCurrent(name);
     try {
       await operation(file);
     } catch (cause) {
-      await closeCurrent().catch(() => {});
+      current = undefined;
+      await file.abandon().catch(() => {});
       throw cause;
     }
   }
@@ -58,19 +65,20 @@ export function createFileSegmentStore(directory: string): SegmentStore {
     read: (name, offset, maxBytes) =>
       io(async () => {
         await using file = await open(join(directory, name), constants.O_RDONLY);
-        const bytes = new Uint8Array(maxBytes);
-        const { bytesRead } = await file.read(bytes, 0, maxBytes, offset);
+        const { size } = await file.stat();
+        const bytes = new Uint8Array(Math.max(0, Math.min(maxBytes, (await endOfData(file, size)) - offset)));
+        const { bytesRead } = await file.read(bytes, 0, bytes.length, offset);
         return bytes.subarray(0, bytesRead);
       }),
 
     gather: () => new Promise((resolve) => setImmediate(resolve)),
 
-    append: (name, bytes) => io(() => onCurrent(name, (file) => file.writeFile(bytes))),
+    append: (name, bytes) => io(() => onCurrent(name, (file) => file.append(bytes))),
 
     sync: (name) =>
       io(() =>
         onCurrent(name, async (file) => {
-          if (!writesThrough) await file.datasync();
+          if (!writesThrough) await file.sync();
           if (current?.named) return;
           await syncDirectory(directory);
           current = { name, file, named: true };
