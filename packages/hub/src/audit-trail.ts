@@ -75,10 +75,12 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
   }
 
   async function append(record: object, options?: AppendOptions): Promise<void> {
-    await log.append(encodeUtf8(JSON.stringify(record)), options).catch((error: unknown) => {
+    try {
+      await log.append(encodeUtf8(JSON.stringify(record)), options);
+    } catch (error) {
       onError(error);
       throw error;
-    });
+    }
   }
 
   const trail: AuditTrail = {

@@ -116,14 +116,16 @@ export class CallWatch {
   /** `audit`, with an eye on what is refused and how long writing takes. */
   watchAudit(audit: AuditTrail): AuditTrail {
     const { clock } = this.#options;
+    const timed = async (appended: Promise<void>, startedMs: number) => {
+      await appended;
+      this.auditSeconds.observe((clock.monotonicMs() - startedMs) / 1000);
+    };
     return {
       ...audit,
-      append: async (record, options) => {
+      append: (record, options) => {
         if (record.type === "call.decision" && record.decision === "deny") this.events.deny(record);
-        const startedMs = clock.monotonicMs();
-        await audit.append(record, options);
-        if (options?.lazily) return;
-        this.auditSeconds.observe((clock.monotonicMs() - startedMs) / 1000);
+        const appended = audit.append(record, options);
+        return options?.lazily ? appended : timed(appended, clock.monotonicMs());
       },
     };
   }
