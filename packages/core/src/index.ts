@@ -48,15 +48,16 @@ export {
   type StoreKey,
 } from "./store.js";
 export { Tally } from "./tally.js";
-export type {
-  Candidate,
-  Connection,
-  ConnectionHandler,
-  DialOptions,
-  Discovery,
-  GuestDial,
-  GuestDialOptions,
-  Listener,
-  ListenHandler,
-  Transport,
+export {
+  type Candidate,
+  type Connection,
+  type ConnectionHandler,
+  type DialOptions,
+  type Discovery,
+  type GuestDial,
+  type GuestDialOptions,
+  type Listener,
+  type ListenHandler,
+  MAX_GREETING_BYTES,
+  type Transport,
 } from "./transport.js";

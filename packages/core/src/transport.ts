@@ -20,7 +20,7 @@ export interface ConnectionHandler {
 
 /**
  * An ordered, reliable, authenticated message pipe between two hubs. Messages keep their boundaries.
- * An unfinished connection (handshake not complete on both sides) is never handed out.
+ * One whose handshake is not complete on both sides is never handed out, save to an initiator with a {@link greeting}.
  */
 export interface Connection extends AsyncDisposable {
   /** Unique in this process; connections are closed by this, never by peer. */
@@ -35,6 +35,12 @@ export interface Connection extends AsyncDisposable {
   readonly remoteAddress: string;
   /** Largest message in bytes that either side may send. */
   readonly maxMessageBytes: number;
+  /**
+   * What the responder says of itself in the handshake, proved by it, at most {@link MAX_GREETING_BYTES}: at the initiator, and
+   * only where the responder may still be judging. It then takes nothing before it has accepted; where it refuses, it takes
+   * nothing at all, and the connection ends with a PeerError of its code.
+   */
+  readonly greeting?: Uint8Array | undefined;
   /** Begins delivery. Messages that arrive earlier are held (bounded by the transport). Throws if called twice. */
   start(handler: ConnectionHandler): void;
   /**
@@ -51,6 +57,9 @@ export interface Connection extends AsyncDisposable {
   /** Closes after what is queued has been handed to the medium, or at once when `error` is given. Idempotent. */
   close(error?: FedError): void;
 }
+
+/** Longest {@link Connection.greeting}. */
+export const MAX_GREETING_BYTES = 64;
 
 /** Accepts connections until closed. */
 export interface Listener extends AsyncDisposable {
@@ -87,7 +96,8 @@ export interface Transport {
   /** Lower is better; LAN 10, relay 50. */
   readonly preference: number;
   /**
-   * Connects and authenticates both ways. Resolves only after the responder has accepted us.
+   * Connects and authenticates both ways. Resolves only after the responder has accepted us, or, where it greets, as soon as
+   * this side has accepted it: see {@link Connection.greeting}.
    * @throws {FedError} UNREACHABLE when nobody answers, ABORTED, UNEXPECTED_PEER, or the authenticator's code.
    */
   dial(address: string, options?: DialOptions): Promise<Connection>;

@@ -48,6 +48,23 @@ export function closedError(cause: FedError | undefined): SessionError {
   return new SessionError({ code: "CLOSED", message: "The session is over.", cause });
 }
 
+export function handshakeTimeoutError(): SessionError {
+  return new SessionError({
+    code: "HANDSHAKE_TIMEOUT",
+    message: "The peer did not start the session in time.",
+    hint: "Check that the other end is a hub of this version.",
+    retryable: true,
+  });
+}
+
+export function closedEarlyError(): SessionError {
+  return new SessionError({
+    code: "CLOSED",
+    message: "The connection ended before the session began.",
+    retryable: true,
+  });
+}
+
 export function noPathError(): SessionError {
   return new SessionError({
     code: "NO_PATH",
@@ -111,6 +128,10 @@ export function unresponsiveError(): SessionError {
 
 export function floodError(message: string): SessionError {
   return new SessionError({ code: "FLOOD", message, hint: "The other hub is overloaded or hostile; see its log." });
+}
+
+export function headerTooLargeError(bytes: number, maxBytes: number): SessionError {
+  return messageTooLargeError(`A stream header of ${bytes} bytes; at most ${maxBytes} are sent.`);
 }
 
 export function messageTooLargeError(message: string): SessionError {

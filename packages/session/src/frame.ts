@@ -25,6 +25,8 @@ export const LAST_SEQUENCED_TYPE = FRAME_GOAWAY;
 export const FLAG_END_MESSAGE = 1;
 /** DATA: it is also the last of this direction. Only with {@link FLAG_END_MESSAGE}. */
 export const FLAG_END_STREAM = 2;
+/** RESUME, of the side that dialled: it has begun the session and goes on without an answer. */
+export const FLAG_EARLY = 1;
 
 /** Bytes of a frame header. */
 export const HEADER_BYTES = 10;
@@ -61,7 +63,7 @@ const shapes: readonly (readonly [min: number, max: number, flags: number, onStr
   [8, MAX_CHUNK_BYTES, 0, false],
   [8, MAX_CHUNK_BYTES, 0, false],
   [8, 8, 0, false],
-  [RESUME_BYTES, RESUME_BYTES, 0, false],
+  [RESUME_BYTES, RESUME_BYTES, FLAG_EARLY, false],
   [8, 8, 0, false],
   [0, MAX_REASON_BYTES, 0, false],
 ];

@@ -1,13 +1,14 @@
 /**
  * The start of a connection under a session: docs/spec/session.md §3. The side that was dialled answers, so that it knows
- * of the session before the other does.
+ * of the session before the other does; or the other begins it without waiting for the answer.
  */
-import { type Clock, type Connection, type FedError, PeerError, type Session, toFedError } from "@fed/core";
-import { asSessionEnd, protocolError, SessionError } from "./errors.js";
+import { type Clock, type Connection, type FedError, PeerError, type Session } from "@fed/core";
+import { asSessionEnd, closedEarlyError, handshakeTimeoutError, protocolError } from "./errors.js";
 import { encodeFrame, FRAME_END, FRAME_RESUME, FrameReader } from "./frame.js";
 import type { LivePath } from "./path.js";
 import { decodeReason, encodeReason } from "./reason.js";
 import { decodeResume, encodeResume, type Resume } from "./resume.js";
+import type { LiveSession } from "./session.js";
 
 /** What a handshake leads to. */
 export interface Met {
@@ -17,20 +18,33 @@ export interface Met {
   readonly until: Promise<unknown> | undefined;
 }
 
+/** A session that goes over the connection before the peer has answered there. */
+export interface Begun {
+  readonly session: LiveSession;
+  readonly path: LivePath;
+}
+
 /** Options of {@link shakeHands}. */
 export interface HandshakeOptions {
   readonly clock: Clock;
   readonly timeoutMs: number;
   /** What this side says, as things stand at that moment. */
   say(): Resume;
-  /** Both have said theirs. A throw ends the connection with that error, and the peer is told. */
-  meet(mine: Resume, theirs: Resume): Met;
+  /** Begins the session that RESUME has just called early. */
+  begin(): Begun;
+  /** Told of it. */
+  readonly early: ((session: Session) => void) | undefined;
+  /**
+   * Both have said theirs, or this side is about to: which session it is. What it returns is called once RESUME is sent.
+   * A throw refuses the connection, and the peer is told.
+   */
+  meet(mine: Resume, theirs: Resume, begun: Begun | undefined): () => Met;
 }
 
 /**
  * Begins on `connection`, which it takes over, and resolves with the session once the peer's RESUME has been met.
- * @throws {FedError} what the peer refuses with, what `meet` throws; {@link SessionError} HANDSHAKE_TIMEOUT, PROTOCOL_ERROR,
- * CLOSED.
+ * @throws {FedError} what the peer refuses with, what `say`, `begin` and `meet` throw; {@link SessionError} HANDSHAKE_TIMEOUT,
+ * PROTOCOL_ERROR, CLOSED.
  */
 export function shakeHands(connection: Connection, options: HandshakeOptions): Promise<Session> {
   const { promise, resolve, reject } = Promise.withResolvers<Session>();
@@ -39,25 +53,22 @@ export function shakeHands(connection: Connection, options: HandshakeOptions): P
   let held: Uint8Array[] | undefined;
   let failed = false;
   let said: Resume | undefined;
+  let begun: Begun | undefined;
 
   const fail = (error: FedError, tell: boolean) => {
     if (failed) return;
     failed = true;
     timer.cancel();
+    if (begun) giveUp(begun, error, tell);
     if (tell) sendLastWord(connection, error);
     connection.close(tell ? undefined : error);
     reject(error);
   };
-  const timer = options.clock.setTimer(options.timeoutMs, () => fail(handshakeTimeout(), false));
+  const timer = options.clock.setTimer(options.timeoutMs, () => fail(handshakeTimeoutError(), false));
   const release = () => {
     const messages = held ?? [];
     held = undefined;
     for (const bytes of messages) path?.message(bytes);
-  };
-  const say = (): Resume => {
-    const mine = options.say();
-    connection.send(encodeFrame(FRAME_RESUME, 0, 0, encodeResume(mine)));
-    return mine;
   };
   const takeFirst = (bytes: Uint8Array) => {
     const reader = new FrameReader();
@@ -65,8 +76,11 @@ export function shakeHands(connection: Connection, options: HandshakeOptions): P
     if (!reader.next()) throw protocolError("The first message is empty.");
     if (reader.type === FRAME_END) throw endedBy(reader.body());
     if (reader.type !== FRAME_RESUME) throw protocolError("The first frame is not RESUME.");
-    const theirs = decodeResume(reader.body());
-    const met = options.meet(said ?? say(), theirs);
+    const theirs = decodeResume(reader.body(), reader.flags);
+    const mine = said ?? options.say();
+    const join = options.meet(mine, theirs, begun);
+    if (!said) connection.send(encodeResume(mine));
+    const met = join();
     timer.cancel();
     path = met.path;
     const rest = bytes.subarray(reader.end);
@@ -91,21 +105,38 @@ export function shakeHands(connection: Connection, options: HandshakeOptions): P
       }
     },
     closed(error) {
-      if (!path) return fail(error ?? closedEarly(), false);
+      if (!path) return fail(error ?? closedEarlyError(), false);
       release();
       path.connectionClosed(error);
     },
   });
   try {
-    if (connection.role === "initiator") said = say();
+    if (connection.role === "initiator") {
+      said = options.say();
+      connection.send(encodeResume(said));
+      if (said.early) {
+        begun = options.begin();
+        options.early?.(begun.session);
+      }
+    }
   } catch (cause) {
-    fail(toFedError(cause), false);
+    fail(asSessionEnd(cause), true);
   }
   return promise;
 }
 
+/** The connection is over before the peer has said which session it belongs to. */
+function giveUp({ session, path }: Begun, error: FedError, tell: boolean): void {
+  if (error instanceof PeerError) session.refused(path, error);
+  else if (tell) session.breach(error);
+  else path.connectionClosed(error);
+}
+
+/** What stands in the place of RESUME: whatever this side has sent, the peer has taken nothing of it. */
 function endedBy(reason: Uint8Array): FedError {
-  return reason.length === 0 ? closedEarly() : decodeReason(reason);
+  return reason.length === 0
+    ? new PeerError({ code: "CLOSED", message: "The peer refuses the connection." })
+    : decodeReason(reason);
 }
 
 function sendLastWord(connection: Connection, error: FedError): void {
@@ -114,21 +145,4 @@ function sendLastWord(connection: Connection, error: FedError): void {
   } catch {
     // The connection is gone: nobody is left to be told.
   }
-}
-
-function handshakeTimeout(): SessionError {
-  return new SessionError({
-    code: "HANDSHAKE_TIMEOUT",
-    message: "The peer did not start the session in time.",
-    hint: "Check that the other end is a hub of this version.",
-    retryable: true,
-  });
-}
-
-function closedEarly(): SessionError {
-  return new SessionError({
-    code: "CLOSED",
-    message: "The connection ended before the session began.",
-    retryable: true,
-  });
 }

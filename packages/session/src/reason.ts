@@ -3,9 +3,9 @@ import { encodeUtf8, type FedError, type Json, PeerError, parseJson, readErrorRe
 import { SessionError } from "./errors.js";
 import { MAX_REASON_BYTES, writeU32 } from "./frame.js";
 
-/** The bytes that tell the peer about `error`, at most {@link MAX_REASON_BYTES}. */
-export function encodeReason(error: FedError): Uint8Array {
-  return encodeUtf8(JSON.stringify(reportError(error)));
+/** The bytes that tell the peer about `error`, at most {@link MAX_REASON_BYTES}; none where there is no error. */
+export function encodeReason(error: FedError | undefined): Uint8Array {
+  return error ? encodeUtf8(JSON.stringify(reportError(error))) : new Uint8Array(0);
 }
 
 /** The body of GOAWAY: `lastId` is the last stream of the peer that was taken. */

@@ -24,7 +24,7 @@ import {
   closedError,
   floodError,
   goingAwayError,
-  messageTooLargeError,
+  headerTooLargeError,
   noPathError,
   sessionExpiredError,
   tooManyStreamsError,
@@ -32,13 +32,13 @@ import {
 import { FlightWindow } from "./flight-window.js";
 import * as frame from "./frame.js";
 import { GoingAway } from "./going-away.js";
+import type { Greeting } from "./greeting.js";
 import type { SessionLimits } from "./limits.js";
 import { Outbox } from "./outbox.js";
 import { LivePath, type PathHost } from "./path.js";
 import { PathSet } from "./path-set.js";
 import { decodeReason, encodeReason } from "./reason.js";
 import { ResendBuffer } from "./resend-buffer.js";
-import type { Resume } from "./resume.js";
 import type { SendHalf } from "./send-half.js";
 import { SessionStream, type StreamHost } from "./stream.js";
 import { StreamTable } from "./stream-table.js";
@@ -46,8 +46,6 @@ import { StreamTable } from "./stream-table.js";
 const ranks: Readonly<Record<Priority, number>> = { control: 0, call: 1, event: 2, bulk: 3 };
 /** A header may keep a transport message alive that is this much larger than twice itself. */
 const HEADER_SLACK_BYTES = 4096;
-
-const noReason = new Uint8Array(0);
 
 /** What a live session is made from. */
 export interface SessionInit {
@@ -59,11 +57,11 @@ export interface SessionInit {
   readonly handler: SessionHandler;
   readonly clock: Clock;
   readonly limits: SessionLimits;
-  /** The peer's RESUME. */
-  readonly resume: Resume;
+  /** Of the peer's RESUME, or from before it. */
+  readonly greeting: Greeting;
 }
 
-/** A session after both sides have said RESUME. */
+/** A session after one side has said RESUME and knows enough of the other. */
 export class LiveSession implements Session, StreamHost, PathHost {
   readonly role: "initiator" | "responder";
   /** Which one it is between these two boots. */
@@ -88,19 +86,21 @@ export class LiveSession implements Session, StreamHost, PathHost {
   #peer: PeerIdentity;
   #parked = new Set<SendHalf>();
   #relieveBelow: number;
+  /** Whether the peer has said on any connection that it holds this session. */
+  #isMet = false;
   #over = false;
   #error: FedError | undefined;
 
   constructor(init: SessionInit) {
-    const { limits, resume, clock, windowMs } = init;
+    const { limits, greeting, clock, windowMs } = init;
     this.#init = init;
     this.#peer = init.peer;
     this.role = init.role;
     this.generation = init.generation;
-    this.peerEpoch = encodeBase64Url(resume.epoch);
-    this.maxMessageBytes = Math.min(limits.maxMessageBytes, resume.limits.maxMessageBytes);
+    this.peerEpoch = encodeBase64Url(greeting.epoch);
+    this.maxMessageBytes = Math.min(limits.maxMessageBytes, greeting.limits.maxMessageBytes);
     this.maxReceiveBytes = limits.maxMessageBytes;
-    this.sendCredit = new SendCredit(resume.limits.sessionCreditBytes);
+    this.sendCredit = new SendCredit(greeting.limits.sessionCreditBytes);
     this.#tuning = tuneCredit(limits, clock, () => this.pathSet.first?.rttMs);
     this.#receiveCredit = new ReceiveCredit(this.#tuning.session);
     this.#relieveBelow = limits.sessionCreditBytes / 2;
@@ -161,15 +161,28 @@ export class LiveSession implements Session, StreamHost, PathHost {
   }
 
   /**
-   * Goes on over one more connection, whose peer the caller has found to be the one of this session.
-   * @throws {SessionError} PROTOCOL_ERROR when the peer claims to have received more than it was sent.
+   * Goes on over one more connection, whose peer the caller has found to be the one of this session. The peer has received
+   * so many frames; undefined: it has not said yet.
+   * @throws {SessionError} PROTOCOL_ERROR when that is more than it was sent.
    */
-  attach(connection: Connection, peer: PeerIdentity, received: number): LivePath {
-    if (this.resend.acknowledge(received)) this.#acknowledgedMore(received);
+  attach(connection: Connection, peer: PeerIdentity, received: number | undefined): LivePath {
+    if (received !== undefined) this.met(received);
     const path = new LivePath(this, connection, this.#init.clock, this.#init.limits);
     this.#peer = peer;
     this.pathSet.add(path);
     return path;
+  }
+
+  /** The peer holds this session and has received so many frames. @throws {SessionError} PROTOCOL_ERROR as {@link attach}. */
+  met(received: number): void {
+    this.acknowledged(received);
+    this.#isMet = true;
+  }
+
+  /** The peer has refused the connection that it was begun on. Without another since, none of its streams was taken. */
+  refused(path: LivePath, error: FedError): void {
+    if (this.#isMet) path.connectionClosed(error);
+    else this.#end(error, false, goingAwayError(error));
   }
 
   open(header: Uint8Array, options: OpenOptions = {}): Stream {
@@ -178,12 +191,8 @@ export class LiveSession implements Session, StreamHost, PathHost {
     const { refusal } = this.#goingAway;
     if (refusal) throw refusal;
     throwIfAborted(signal);
-    if (header.length > frame.MAX_OPEN_BYTES) {
-      throw messageTooLargeError(
-        `A stream header of ${header.length} bytes; at most ${frame.MAX_OPEN_BYTES} are sent.`,
-      );
-    }
-    if (this.#streams.outgoing >= this.#init.resume.limits.maxStreams) throw tooManyStreamsError();
+    if (header.length > frame.MAX_OPEN_BYTES) throw headerTooLargeError(header.length, frame.MAX_OPEN_BYTES);
+    if (this.#streams.outgoing >= this.#init.greeting.limits.maxStreams) throw tooManyStreamsError();
     const stream = this.#add(this.#streams.takeId(), header, ranks[priority], false);
     this.outbox.send(frame.FRAME_OPEN, ranks[priority], stream.id, header);
     // That was the last id: the next stream needs a new session.
@@ -231,7 +240,10 @@ export class LiveSession implements Session, StreamHost, PathHost {
   }
 
   acknowledged(count: number): void {
-    if (this.resend.acknowledge(count)) this.#acknowledgedMore(count);
+    if (!this.resend.acknowledge(count)) return;
+    this.outbox.flight.acknowledged(count, this.pathSet.first?.rttMs);
+    if (this.outbox.blocked || this.outbox.waiting) this.pathSet.pump();
+    else if (this.resend.empty) this.outbox.rest();
   }
 
   endedByPeer(reason: Uint8Array): void {
@@ -349,14 +361,8 @@ export class LiveSession implements Session, StreamHost, PathHost {
     if (!this.#goingAway.take(lastId, reason)) this.charge();
   }
 
-  #acknowledgedMore(count: number): void {
-    this.outbox.flight.acknowledged(count, this.pathSet.first?.rttMs);
-    if (this.outbox.blocked || this.outbox.waiting) this.pathSet.pump();
-    else if (this.resend.empty) this.outbox.rest();
-  }
-
   #add(id: number, header: Uint8Array, rank: number, incoming: boolean): SessionStream {
-    const sendWindowBytes = this.#init.resume.limits.streamCreditBytes;
+    const sendWindowBytes = this.#init.greeting.limits.streamCreditBytes;
     const receiveCredit = this.#tuning.stream;
     const stream = new SessionStream(this, { id, header, rank, incoming, sendWindowBytes, receiveCredit });
     this.#streams.add(stream);
@@ -387,7 +393,7 @@ export class LiveSession implements Session, StreamHost, PathHost {
     this.outbox.stop();
     this.resend.clear();
     for (const stream of this.#streams.all()) stream.abandon(streamError);
-    this.pathSet.end(tell ? (told ? encodeReason(told) : noReason) : undefined, error);
+    this.pathSet.end(tell ? encodeReason(told) : undefined, error);
     this.#resolveClosed(error);
   }
 }

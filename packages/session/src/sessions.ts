@@ -10,7 +10,8 @@ import {
   toFedError,
 } from "@fed/core";
 import { hubDuplicateError, hubRestartedError, protocolError, SessionError, sessionExpiredError } from "./errors.js";
-import { type Met, shakeHands } from "./handshake.js";
+import { checkEpoch, decodeGreeting, type Greeting } from "./greeting.js";
+import { type Begun, type Met, shakeHands } from "./handshake.js";
 import { resolveLimits, type SessionLimits } from "./limits.js";
 import { MAX_BATCH_BYTES } from "./outbox.js";
 import type { Resume } from "./resume.js";
@@ -29,18 +30,31 @@ export interface SessionsOptions {
   readonly resumeWindowMs?: number;
 }
 
+/** Options of {@link Sessions.open}. */
+export interface OpenSessionOptions {
+  /**
+   * Called, before `open` returns, with a session that this side begins on the connection at once: it has dialled, there is
+   * none with this peer, and the peer has greeted. What is sent on it leaves behind RESUME, a round trip sooner; nothing is
+   * received on it, and it counts for nothing else, before the promise has resolved. When that rejects instead with a
+   * PeerError, the peer has taken nothing: the session ends with that error and its streams with GOING_AWAY. With any other
+   * error nobody knows, and the session waits for another connection, as one does that has lost its last.
+   */
+  early?(session: Session): void;
+}
+
 /** The sessions of one hub. */
 export interface Sessions {
   /**
    * Begins a session over `connection`, or goes on over it with the one that stands with this peer. Takes the connection
    * over, and resolves when the peer's RESUME has arrived: with the same object for all connections of one session.
-   * `handler` takes the streams of a session that begins; it is not called before the promise has resolved.
+   * `handler` takes the streams of a session that begins; it is not called before one of these promises has resolved with it.
    * @throws {SessionError} NOT_AUTHENTICATED when the connection has no authenticated peer, CONNECTION_TOO_NARROW when it
-   * carries less than 65 546 bytes at a time, TOO_MANY_PEERS (in these cases the connection is left alone);
+   * carries less than 65 546 bytes at a time, TOO_MANY_PEERS, PROTOCOL_ERROR or FRAME_MALFORMED for its greeting (in these
+   * cases the connection is left alone);
    * HANDSHAKE_TIMEOUT, PROTOCOL_ERROR, HUB_DUPLICATE when a newer process of the same hub has been here, SESSION_EXPIRED when
    * the session that both knew has ended meanwhile, CLOSED, or the transport's error when the peer does not answer.
    */
-  open(connection: Connection, handler: SessionHandler): Promise<Session>;
+  open(connection: Connection, handler: SessionHandler, options?: OpenSessionOptions): Promise<Session>;
 }
 
 /** Options of {@link createSession}. */
@@ -53,6 +67,12 @@ export interface SessionOptions extends Omit<SessionsOptions, "resumeWindowMs"> 
 const MAX_PEERS = 16_384;
 const MAX_REPLACED = 8;
 const unknownEpoch = new Uint8Array(16);
+
+/** What a session that begins is made of. */
+interface Fresh {
+  readonly generation: number;
+  readonly greeting: Greeting;
+}
 
 /** What is known of one peer, as long as this process lives: which session with it would be the next. */
 interface Peer {
@@ -71,9 +91,7 @@ interface Peer {
 export function createSessions(options: SessionsOptions): Sessions {
   const limits = resolveLimits(options.limits);
   const { epoch, clock = systemClock, handshakeTimeoutMs = 5000, resumeWindowMs = 60_000 } = options;
-  if (epoch.length !== 16) {
-    throw new SessionError({ code: "INVALID_OPTION", message: "The epoch is not 16 bytes long." });
-  }
+  checkEpoch(epoch);
   const peers = new Map<string, Peer>();
 
   function peerOf({ clusterId, hubId }: PeerIdentity): Peer {
@@ -103,53 +121,75 @@ export function createSessions(options: SessionsOptions): Sessions {
     session?.replace(hubRestartedError(), hubDuplicateError());
   }
 
+  /** @throws {SessionError} PROTOCOL_ERROR, HUB_DUPLICATE */
+  function know(peer: Peer, theirs: Uint8Array): void {
+    if (equalBytes(theirs, epoch) || equalBytes(theirs, unknownEpoch)) {
+      throw protocolError("The peer claims a boot nonce that cannot be its own.");
+    }
+    moveTo(peer, theirs);
+  }
+
+  function create(peer: Peer, identity: PeerIdentity, handler: SessionHandler, init: Fresh): LiveSession {
+    const session = new LiveSession({
+      ...init,
+      peer: identity,
+      role: compareBytes(epoch, init.greeting.epoch) < 0 ? "initiator" : "responder",
+      windowMs: resumeWindowMs,
+      handler,
+      clock,
+      limits,
+    });
+    peer.next = init.generation + 1;
+    peer.session = session;
+    void session.closed.then(() => {
+      if (peer.session === session) peer.session = undefined;
+    });
+    return session;
+  }
+
   function meet(
     connection: Connection,
     identity: PeerIdentity,
     handler: SessionHandler,
     mine: Resume,
     theirs: Resume,
-  ): Met {
-    if (equalBytes(theirs.epoch, epoch) || equalBytes(theirs.epoch, unknownEpoch)) {
-      throw protocolError("The peer claims a boot nonce that cannot be its own.");
-    }
+    begun: Begun | undefined,
+  ): () => Met {
     const peer = peerOf(identity);
-    moveTo(peer, theirs.epoch);
+    if (begun && !equalBytes(theirs.epoch, mine.peerEpoch))
+      throw protocolError("The peer has greeted as another boot.");
+    if (theirs.early && connection.role === "initiator") throw protocolError("An answer to RESUME cannot be early.");
+    know(peer, theirs.epoch);
     // What either side said of a session with another boot of the other does not count.
+    const isForMe = equalBytes(theirs.peerEpoch, epoch);
     const generation = Math.max(
       equalBytes(mine.peerEpoch, theirs.epoch) ? mine.generation : 0,
-      equalBytes(theirs.peerEpoch, epoch) ? theirs.generation : 0,
+      isForMe ? theirs.generation : 0,
     );
-    const claimed = equalBytes(theirs.peerEpoch, epoch) && theirs.generation === generation ? theirs.received : 0;
+    // What it has sent already belongs to no session of this side, or to one that is over here.
+    if (theirs.early && !(isForMe && theirs.generation === generation)) throw sessionExpiredError(undefined);
+    const claimed = isForMe && theirs.generation === generation ? theirs.received : 0;
     const standing = standingWith(peer);
     if (standing?.generation === generation) {
-      return { session: standing, path: standing.attach(connection, identity, claimed), until: undefined };
+      if (!begun)
+        return () => ({ session: standing, path: standing.attach(connection, identity, claimed), until: undefined });
+      return () => {
+        standing.met(claimed);
+        return { session: standing, path: begun.path, until: continuation() };
+      };
     }
+    if (begun) throw protocolError("The peer goes on with another session than was begun with it.");
     // It has ended here since RESUME was sent.
     if (generation < peer.next) throw sessionExpiredError(undefined);
     if (claimed > 0) throw protocolError("The peer goes on with a session that never was.");
-    peer.next = generation + 1;
-    const session = new LiveSession({
-      peer: identity,
-      role: compareBytes(epoch, theirs.epoch) < 0 ? "initiator" : "responder",
-      generation,
-      windowMs: resumeWindowMs,
-      handler,
-      clock,
-      limits,
-      resume: theirs,
-    });
-    peer.session = session;
-    standing?.replace(sessionExpiredError(undefined), sessionExpiredError(undefined));
-    void session.closed.then(() => {
-      if (peer.session === session) peer.session = undefined;
-    });
-    const path = session.attach(connection, identity, 0);
-    // The caller's own continuation runs first: a handler may rely on the session it was made for.
-    return { session, path, until: Promise.resolve().then(undefined).then(undefined).then(undefined) };
+    return () => {
+      const session = create(peer, identity, handler, { generation, greeting: theirs });
+      standing?.replace(sessionExpiredError(undefined), sessionExpiredError(undefined));
+      return { session, path: session.attach(connection, identity, 0), until: continuation() };
+    };
   }
 
-  function start(connection: Connection, handler: SessionHandler): Promise<Session> {
+  function start(connection: Connection, handler: SessionHandler, { early }: OpenSessionOptions): Promise<Session> {
     const identity = connection.peer;
     if (!identity) {
       throw new SessionError({
@@ -165,10 +205,13 @@ export function createSessions(options: SessionsOptions): Sessions {
       });
     }
     const peer = peerOf(identity);
+    const offered = early && connection.role === "initiator" ? connection.greeting : undefined;
+    const greeting = offered && !standingWith(peer) ? decodeGreeting(offered) : undefined;
     return shakeHands(connection, {
       clock,
       timeoutMs: handshakeTimeoutMs,
       say() {
+        if (greeting) know(peer, greeting.epoch);
         const standing = standingWith(peer);
         return {
           epoch,
@@ -176,16 +219,22 @@ export function createSessions(options: SessionsOptions): Sessions {
           generation: standing?.generation ?? peer.next,
           received: standing?.received ?? 0,
           limits,
+          early: greeting !== undefined,
         };
       },
-      meet: (mine, theirs) => meet(connection, identity, handler, mine, theirs),
+      begin() {
+        const session = create(peer, identity, handler, { generation: peer.next, greeting: greeting! });
+        return { session, path: session.attach(connection, identity, undefined) };
+      },
+      early: early?.bind(undefined),
+      meet: (mine, theirs, begun) => meet(connection, identity, handler, mine, theirs, begun),
     });
   }
 
   return {
-    open(connection, handler) {
+    open(connection, handler, options = {}) {
       try {
-        return start(connection, handler);
+        return start(connection, handler, options);
       } catch (cause) {
         return Promise.reject(toFedError(cause));
       }
@@ -200,6 +249,11 @@ export function createSessions(options: SessionsOptions): Sessions {
 export async function createSession(connection: Connection, options: SessionOptions): Promise<Session> {
   const { handler, ...rest } = options;
   return createSessions({ ...rest, resumeWindowMs: 0 }).open(connection, handler);
+}
+
+/** The caller's own continuation runs first: a handler may rely on the session it was made for. */
+function continuation(): Promise<unknown> {
+  return Promise.resolve().then(undefined).then(undefined).then(undefined);
 }
 
 function standingWith({ session }: Peer): LiveSession | undefined {

@@ -8,14 +8,7 @@ import {
   type SessionHandler,
 } from "@fed/core";
 import { createMemoryNetwork, type MemoryNetworkOptions } from "@fed/core/memory";
-import {
-  encodeCountFrame,
-  encodeFrame,
-  FRAME_ACK,
-  FRAME_RESUME,
-  FrameReader,
-  LAST_SEQUENCED_TYPE,
-} from "../src/frame.js";
+import { encodeCountFrame, FRAME_ACK, FRAME_RESUME, FrameReader, LAST_SEQUENCED_TYPE } from "../src/frame.js";
 import { createSession, type SessionLimits } from "../src/index.js";
 import { resolveLimits } from "../src/limits.js";
 import { encodeResume, type Resume } from "../src/resume.js";
@@ -71,10 +64,11 @@ export function resumeFrame(resume: Partial<Resume> = {}): Uint8Array {
     peerEpoch: new Uint8Array(16),
     generation: 0,
     received: 0,
+    early: false,
     limits: resolveLimits(),
     ...resume,
   };
-  return encodeFrame(FRAME_RESUME, 0, 0, encodeResume(whole));
+  return encodeResume(whole);
 }
 
 /** One frame as the raw end saw it. */

@@ -7,6 +7,7 @@ import { SessionError } from "../src/errors.js";
 import {
   encodeFrame,
   encodeFrameHeader,
+  FLAG_EARLY,
   FRAME_DATA,
   FRAME_OPEN,
   FrameReader,
@@ -16,6 +17,7 @@ import {
   readU64,
   writeU64,
 } from "../src/frame.js";
+import { decodeGreeting, encodeGreeting } from "../src/greeting.js";
 import { decodeReason } from "../src/reason.js";
 import { decodeResume } from "../src/resume.js";
 import type { SeenFrame } from "./fixture.js";
@@ -49,6 +51,10 @@ interface Vectors {
         limits: Record<string, number>;
       };
     })[];
+    readonly invalid: readonly InvalidCase[];
+  };
+  readonly greeting: {
+    readonly valid: readonly (Case & { readonly greeting: { epoch: string; limits: Record<string, number> } })[];
     readonly invalid: readonly InvalidCase[];
   };
   readonly session: { readonly invalid: readonly InvalidCase[] };
@@ -97,11 +103,24 @@ describe("vectors", () => {
 
   it("RESUME bodies", async () => {
     for (const { name, hex, resume } of vectors.resume.valid) {
-      const read = decodeResume(decodeHex(hex));
+      const { early, ...read } = decodeResume(decodeHex(hex), 0);
       expect({ ...read, epoch: encodeHex(read.epoch), peerEpoch: encodeHex(read.peerEpoch) }, name).toEqual(resume);
+      expect(early).toBe(false);
+      expect(decodeResume(decodeHex(hex), FLAG_EARLY).early).toBe(true);
     }
-    for (const { hex, code } of vectors.resume.invalid) await expectCode(() => decodeResume(decodeHex(hex)), code);
+    for (const { hex, code } of vectors.resume.invalid) await expectCode(() => decodeResume(decodeHex(hex), 0), code);
     console.info(`resume: ${vectors.resume.valid.length} valid, ${vectors.resume.invalid.length} invalid`);
+  });
+
+  it("greetings", async () => {
+    for (const { name, hex, greeting } of vectors.greeting.valid) {
+      const { epoch, limits } = decodeGreeting(decodeHex(hex));
+      expect({ epoch: encodeHex(epoch), limits }, name).toEqual(greeting);
+      expect(encodeHex(encodeGreeting(epoch, limits))).toBe(hex);
+    }
+    for (const { hex, code } of vectors.greeting.invalid) await expectCode(() => decodeGreeting(decodeHex(hex)), code);
+    await expectCode(() => encodeGreeting(new Uint8Array(15)), "INVALID_OPTION");
+    console.info(`greetings: ${vectors.greeting.valid.length} valid, ${vectors.greeting.invalid.length} invalid`);
   });
 
   it("what ends a session", async () => {

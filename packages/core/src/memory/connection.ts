@@ -3,6 +3,7 @@ import { encodeHex, randomBytes } from "../bytes.js";
 import type { Clock } from "../clock.js";
 import { CoreError, type FedError, toFedError } from "../errors.js";
 import type { PeerIdentity } from "../identity.js";
+import type { PeerError } from "../peer-error.js";
 import type { Connection, ConnectionHandler } from "../transport.js";
 
 /** Above this many bytes that the receiver has not taken, `send` returns false. */
@@ -27,6 +28,7 @@ export interface EndInit {
   readonly transport: string;
   readonly peer: PeerIdentity | undefined;
   readonly remoteAddress: string;
+  readonly greeting?: Uint8Array | undefined;
 }
 
 type Item = { readonly bytes: Uint8Array } | { readonly closed: FedError | undefined };
@@ -57,6 +59,7 @@ export class MemoryConnection implements Connection {
   readonly peer: PeerIdentity | undefined;
   readonly remoteAddress: string;
   readonly maxMessageBytes: number;
+  readonly greeting: Uint8Array | undefined;
   readonly #medium: Medium;
   #other!: MemoryConnection;
   #handler: ConnectionHandler | undefined;
@@ -83,6 +86,7 @@ export class MemoryConnection implements Connection {
     this.peer = init.peer;
     this.remoteAddress = init.remoteAddress;
     this.maxMessageBytes = medium.maxMessageBytes;
+    this.greeting = init.greeting;
     this.#medium = medium;
   }
 
@@ -147,6 +151,12 @@ export class MemoryConnection implements Connection {
     if (error) this.fail(error);
     else this.#endHere(undefined);
     this.#transmit({ closed: error && lostError() });
+  }
+
+  /** Ends it before anybody has had it: the other end hears `error`. */
+  refuse(error: PeerError): void {
+    this.#endHere(error);
+    this.#transmit({ closed: error });
   }
 
   /** Ends this end at once with `error`; what was under way is lost and the other end hears nothing. */

@@ -5,6 +5,7 @@
 import { type Clock, systemClock } from "../clock.js";
 import { abortedError, CoreError, type FedError, throwIfAborted, toFedError } from "../errors.js";
 import type { HubId, PeerAuthenticator, PeerEvidence, PeerIdentity } from "../identity.js";
+import { PeerError, reportError } from "../peer-error.js";
 import type { Candidate, Connection, DialOptions, GuestDial, ListenHandler, Transport } from "../transport.js";
 import { createConnectionPair, type EndInit, type Medium, type MemoryConnection } from "./connection.js";
 import { encodeMemoryLeaf, memoryAuthenticator } from "./leaf.js";
@@ -33,6 +34,8 @@ export interface MemoryTransportOptions {
   /** What it presents to others, DER. Default the stand-in leaf of `identity` and no chain. */
   readonly leaf?: Uint8Array;
   readonly chain?: readonly Uint8Array[];
+  /** What it says of itself to whoever dials it; their dials then resolve before it has judged them. Default: nothing. */
+  readonly greeting?: Uint8Array;
 }
 
 /** Undoes a fault. Idempotent. */
@@ -57,12 +60,17 @@ interface Hub {
   readonly name: string;
   readonly evidence: PeerEvidence;
   readonly authenticator: PeerAuthenticator;
+  readonly greeting: Uint8Array | undefined;
 }
 
 interface Listening {
   readonly hub: Hub;
   readonly handler: ListenHandler;
 }
+
+type Judgement =
+  | { readonly caller: PeerIdentity; readonly refusal: undefined }
+  | { readonly caller: undefined; readonly refusal: FedError };
 
 interface Live {
   readonly hubs: readonly [HubId | undefined, HubId];
@@ -121,14 +129,17 @@ export function createMemoryNetwork(options: MemoryNetworkOptions = {}): MemoryN
     await travel(clock, latencyMs, dialOptions.signal);
     const { hub: answering, handler } = reach(from.identity.hubId, address);
     if (answering !== hub) throw unreachable(address);
-    const caller = judged(hub, from.evidence, from.identity.hubId, handler);
+    const { greeting } = hub;
+    const { caller, refusal } = judged(hub, from.evidence, from.identity.hubId, handler);
+    if (refusal && !greeting) throw refusal;
     const [initiator, responder] = connect(
       from.identity.hubId,
       hub.identity.hubId,
-      { transport: from.name, peer, remoteAddress: address },
+      { transport: from.name, peer, remoteAddress: address, greeting },
       { transport: hub.name, peer: caller, remoteAddress: from.address },
     );
-    accept((connection) => handler.connection(connection), responder);
+    if (refusal) responder.refuse(new PeerError(reportError(refusal)));
+    else accept((connection) => handler.connection(connection), responder);
     return initiator;
   }
 
@@ -167,6 +178,7 @@ export function createMemoryNetwork(options: MemoryNetworkOptions = {}): MemoryN
       name: from.name ?? "memory",
       evidence: { kind: "tls", leaf: from.leaf ?? encodeMemoryLeaf(from.identity), chain: from.chain ?? [] },
       authenticator: from.authenticator ?? memoryAuthenticator,
+      greeting: from.greeting,
     };
     return {
       name: hub.name,
@@ -232,13 +244,13 @@ export function createMemoryNetwork(options: MemoryNetworkOptions = {}): MemoryN
 }
 
 /** The responder's verdict on the initiator; a refusal is reported at both ends. */
-function judged(hub: Hub, evidence: PeerEvidence, remoteAddress: string, handler: ListenHandler): PeerIdentity {
+function judged(hub: Hub, evidence: PeerEvidence, remoteAddress: string, handler: ListenHandler): Judgement {
   try {
-    return hub.authenticator.authenticate(evidence);
+    return { caller: hub.authenticator.authenticate(evidence), refusal: undefined };
   } catch (cause) {
-    const error = toFedError(cause);
-    handler.refused?.(remoteAddress, error);
-    throw error;
+    const refusal = toFedError(cause);
+    handler.refused?.(remoteAddress, refusal);
+    return { caller: undefined, refusal };
   }
 }
 

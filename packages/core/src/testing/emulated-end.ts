@@ -29,6 +29,7 @@ export class EmulatedEnd implements Connection {
   readonly peer: PeerIdentity | undefined;
   readonly remoteAddress: string;
   readonly maxMessageBytes: number;
+  readonly greeting: Uint8Array | undefined;
   readonly self: HubId;
   readonly peerId: HubId | undefined;
   readonly #inner: Connection;
@@ -58,6 +59,7 @@ export class EmulatedEnd implements Connection {
     this.peer = inner.peer;
     this.remoteAddress = inner.remoteAddress;
     this.maxMessageBytes = inner.maxMessageBytes;
+    this.greeting = inner.greeting;
   }
 
   start(handler: ConnectionHandler): void {
