@@ -3,8 +3,7 @@ import type { Socket } from "node:net";
 import type { Clock, FedError } from "@fed/core";
 import { unmapped } from "./address.js";
 import type { Admission } from "./admission.js";
-import { LanError } from "./errors.js";
-import { handshakeError } from "./handshake.js";
+import { handshakeError, timeoutError } from "./handshake.js";
 
 /** One unfinished handshake. */
 export interface Attempt {
@@ -63,13 +62,7 @@ export function createAttempts(options: AttemptsOptions): Attempts {
         },
       };
       const timer = options.clock.setTimer(options.timeoutMs, () => {
-        attempt.fail(
-          new LanError({
-            code: "HANDSHAKE_TIMEOUT",
-            message: "The handshake did not finish in time.",
-            retryable: true,
-          }),
-        );
+        attempt.fail(timeoutError());
         raw.destroy();
       });
       raw.once("close", () => {

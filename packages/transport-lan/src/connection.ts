@@ -14,14 +14,16 @@ import {
 } from "@fed/core";
 import { LanError } from "./errors.js";
 import { encodeFrameHeader, type FrameReader, frameHeaderBytes } from "./framing.js";
+import { noVerdictError, timeoutError } from "./handshake.js";
 import { closeLingerMs, type LanLimits } from "./limits.js";
+import { decodeVerdict } from "./verdict.js";
 
 /** Messages up to this size are copied behind their header into one buffer; above it the copy costs more than it saves. */
 const copyBelowBytes = 4_096;
 
 /** What a {@link LanConnection} is made from. */
 export interface LanConnectionInit {
-  /** Handshake finished, paused, listeners of the handshake removed. */
+  /** Handshake finished but for the verdict that may be due, paused, listeners of the handshake removed. */
   readonly socket: TLSSocket;
   /** Holds what arrived behind the verdict. */
   readonly reader: FrameReader;
@@ -29,8 +31,21 @@ export interface LanConnectionInit {
   readonly peer: PeerIdentity | undefined;
   readonly remoteAddress: string;
   readonly maxMessageBytes: number;
+  readonly greeting?: Uint8Array | undefined;
+  /** The peer's verdict is still to come; undefined: it has accepted. */
+  readonly verdict?: DueVerdict;
   readonly limits: Pick<LanLimits, "sendHighWaterBytes" | "sendLowWaterBytes" | "maxQueuedBytes">;
   readonly clock: Clock;
+}
+
+/** A verdict that has not come yet. */
+export interface DueVerdict {
+  /** What it must say. */
+  readonly maxMessageBytes: number;
+  /** When it is too late. */
+  readonly timeoutMs: number;
+  /** It was a refusal. */
+  refused(): void;
 }
 
 interface DrainWaiter {
@@ -46,6 +61,7 @@ export class LanConnection implements Connection {
   readonly peer: PeerIdentity | undefined;
   readonly remoteAddress: string;
   readonly maxMessageBytes: number;
+  readonly greeting: Uint8Array | undefined;
 
   readonly #socket: TLSSocket;
   readonly #reader: FrameReader;
@@ -63,6 +79,8 @@ export class LanConnection implements Connection {
   #told = false;
   #drainWaiters: DrainWaiter[] = [];
   #linger: Timer | undefined;
+  #due: DueVerdict | undefined;
+  #dueTimer: Timer | undefined;
 
   constructor(init: LanConnectionInit) {
     this.role = init.role;
@@ -73,7 +91,10 @@ export class LanConnection implements Connection {
     this.#reader = init.reader;
     this.#limits = init.limits;
     this.#clock = init.clock;
-    this.#reader.maxMessageBytes = init.maxMessageBytes;
+    this.greeting = init.greeting;
+    this.#due = init.verdict;
+    if (this.#due) this.#dueTimer = this.#clock.setTimer(this.#due.timeoutMs, () => this.close(timeoutError()));
+    else this.#reader.maxMessageBytes = init.maxMessageBytes;
     this.#socket.on("data", (chunk: Uint8Array) => {
       if (this.#closing) return;
       this.#reader.push(chunk);
@@ -200,7 +221,8 @@ export class LanConnection implements Connection {
       while (!this.#paused && !this.#closing) {
         const message = this.#reader.next();
         if (message === undefined) break;
-        this.#handler.message(message);
+        if (this.#due) this.#judged(message, this.#due);
+        else this.#handler.message(message);
       }
     } catch (cause) {
       this.close(toFedError(cause));
@@ -212,9 +234,28 @@ export class LanConnection implements Connection {
     if (over && (this.#closing || !this.#paused)) this.#tell();
   }
 
+  /** The peer's verdict. @throws {PeerError} what it refuses with; {@link LanError} HANDSHAKE_MALFORMED. */
+  #judged(message: Uint8Array, due: DueVerdict): void {
+    const verdict = decodeVerdict(message);
+    if (!verdict.accepted) {
+      due.refused();
+      throw verdict.error;
+    }
+    if (verdict.maxMessageBytes !== due.maxMessageBytes) {
+      throw new LanError({
+        code: "HANDSHAKE_MALFORMED",
+        message: "The verdict is not what the other side greeted with.",
+      });
+    }
+    this.#due = undefined;
+    this.#dueTimer?.cancel();
+    this.#reader.maxMessageBytes = this.maxMessageBytes;
+  }
+
   /** The peer ended and everything it sent was delivered. */
   #finish(): void {
-    if (this.#reader.midway) {
+    if (this.#due) this.close(noVerdictError());
+    else if (this.#reader.midway) {
       this.close(new LanError({ code: "FRAME_TRUNCATED", message: "The connection ended inside a message." }));
     } else {
       this.close();
@@ -222,6 +263,7 @@ export class LanConnection implements Connection {
   }
 
   #endSending(): void {
+    this.#dueTimer?.cancel();
     for (const waiter of this.#drainWaiters.splice(0)) waiter.reject(closedError());
   }
 

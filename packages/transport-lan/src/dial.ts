@@ -6,9 +6,12 @@ import type { Endpoint } from "./address.js";
 import { formatAddress } from "./address.js";
 import { LanConnection } from "./connection.js";
 import { LanError } from "./errors.js";
-import { exchangeVerdicts, handshakeError, refuse } from "./handshake.js";
+import { FrameReader } from "./framing.js";
+import { decodeGreeting, type LanGreeting } from "./greeting.js";
+import { accept, exchangeVerdicts, handshakeError, refuse, timeoutError } from "./handshake.js";
 import type { LanLimits } from "./limits.js";
 import { type RaceEntry, race, resolveEndpoints } from "./race.js";
+import { maxVerdictBytes } from "./verdict.js";
 
 /** How to dial. */
 export interface DialTlsOptions {
@@ -17,13 +20,19 @@ export interface DialTlsOptions {
   /** Judges the responder; throws to refuse it. Undefined for one that has no identity to a guest. */
   readonly judge: (socket: TLSSocket) => PeerIdentity | undefined;
   readonly maxMessageBytes: number;
+  /** Where a responder that greets was not believed to accept; undefined: none is asked to greet. */
+  readonly wary: Set<string> | undefined;
   readonly limits: LanLimits;
   readonly clock: Clock;
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Most addresses in {@link DialTlsOptions.wary}. */
+const maxWary = 256;
+
 /**
- * A connection to one of `endpoints`, which are one hub's, accepted by both sides.
+ * A connection to one of `endpoints`, which are one hub's, accepted by both sides; or, where the responder greets and did not
+ * refuse when it was dialled there last, by this one.
  * @throws {FedError} UNREACHABLE, ABORTED, TLS_FAILED, WRONG_PROTOCOL, HANDSHAKE_TIMEOUT, what `judge` throws, or what
  * the responder refused with.
  */
@@ -40,7 +49,9 @@ export async function dialTls(endpoints: readonly Endpoint[], options: DialTlsOp
 }
 
 async function attempt(endpoint: Endpoint, options: DialTlsOptions, entry: RaceEntry): Promise<LanConnection> {
-  const { clock, limits } = options;
+  const { clock, limits, wary } = options;
+  const remoteAddress = formatAddress(endpoint.host, endpoint.port);
+  const endsAtMs = clock.monotonicMs() + entry.timeoutMs;
   const { signal } = entry;
   const target: ConnectionOptions & TcpSocketConnectOpts = {
     host: endpoint.host,
@@ -48,6 +59,8 @@ async function attempt(endpoint: Endpoint, options: DialTlsOptions, entry: RaceE
     secureContext: options.context,
     ALPNProtocols: [options.alpn],
     servername: "",
+    // Where a greeting has its place in TLS.
+    requestOCSP: wary !== undefined,
     // Judged below, where the reason is known; names mean nothing here.
     rejectUnauthorized: false,
     checkServerIdentity: () => undefined,
@@ -60,6 +73,10 @@ async function attempt(endpoint: Endpoint, options: DialTlsOptions, entry: RaceE
     interrupted ??= error;
     socket.destroy();
   };
+  let stapled: Uint8Array | null = null;
+  socket.once("OCSPResponse", (bytes) => {
+    stapled = bytes;
+  });
   const phase = { connected: false };
   socket.once("connect", () => {
     phase.connected = true;
@@ -74,25 +91,41 @@ async function attempt(endpoint: Endpoint, options: DialTlsOptions, entry: RaceE
     socket.setNoDelay(true);
     if (socket.alpnProtocol !== options.alpn) throw wrongProtocol();
     let peer: PeerIdentity | undefined;
+    let greeted: LanGreeting | undefined;
     try {
       peer = options.judge(socket);
+      greeted = stapled ? decodeGreeting(stapled) : undefined;
     } catch (cause) {
       refuse(socket, handshakeError(cause));
       throw cause;
     }
     await entry.finish();
-    const { reader, maxMessageBytes } = await exchangeVerdicts(socket, options.maxMessageBytes);
-    if (interrupted) throw interrupted;
-    return new LanConnection({
+    const init = {
       socket,
-      reader,
       role: "initiator",
       peer,
-      remoteAddress: formatAddress(endpoint.host, endpoint.port),
-      maxMessageBytes,
+      remoteAddress,
       limits,
       clock,
-    });
+      greeting: greeted?.greeting,
+    } as const;
+    if (greeted && !wary?.has(remoteAddress)) {
+      accept(socket, options.maxMessageBytes);
+      return new LanConnection({
+        ...init,
+        reader: new FrameReader(maxVerdictBytes),
+        maxMessageBytes: Math.min(options.maxMessageBytes, greeted.maxMessageBytes),
+        verdict: {
+          maxMessageBytes: greeted.maxMessageBytes,
+          timeoutMs: endsAtMs - clock.monotonicMs(),
+          refused: () => beWary(wary, remoteAddress),
+        },
+      });
+    }
+    const { reader, maxMessageBytes } = await exchangeVerdicts(socket, options.maxMessageBytes);
+    if (interrupted) throw interrupted;
+    wary?.delete(remoteAddress);
+    return new LanConnection({ ...init, reader, maxMessageBytes });
   } catch (cause) {
     // A refused socket ends by itself once the reason is out.
     if (!socket.writableEnded) socket.destroy();
@@ -101,6 +134,13 @@ async function attempt(endpoint: Endpoint, options: DialTlsOptions, entry: RaceE
     deadline.cancel();
     signal.removeEventListener("abort", onAbort);
   }
+}
+
+/** The next dial waits for the verdict there, so that another address which accepts can win. */
+function beWary(wary: Set<string> | undefined, address: string): void {
+  if (!wary) return;
+  wary.add(address);
+  for (const oldest of wary) if (wary.size > maxWary) wary.delete(oldest);
 }
 
 function untilSecure(socket: TLSSocket, endpoint: Endpoint, phase: { readonly connected: boolean }): Promise<void> {
@@ -120,14 +160,6 @@ function unreachable(endpoint: Endpoint, cause?: unknown): CoreError {
     hint: "Check that the hub runs, that both are on one network, and that no firewall drops the port.",
     retryable: true,
     cause,
-  });
-}
-
-function timeoutError(): LanError {
-  return new LanError({
-    code: "HANDSHAKE_TIMEOUT",
-    message: "The handshake did not finish in time.",
-    retryable: true,
   });
 }
 

@@ -33,6 +33,7 @@ export const dialLanGuest: GuestDial = async (address, options) => {
       return undefined;
     },
     maxMessageBytes: maxGuestMessageBytes,
+    wary: undefined,
     limits: defaultLimits,
     clock: systemClock,
     signal: options.signal,

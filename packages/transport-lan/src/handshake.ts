@@ -20,7 +20,7 @@ export interface Agreement {
  */
 export function exchangeVerdicts(socket: TLSSocket, maxMessageBytes: number): Promise<Agreement> {
   const reader = new FrameReader(maxVerdictBytes);
-  sendVerdict(socket, encodeAccept(maxMessageBytes));
+  accept(socket, maxMessageBytes);
   return new Promise((resolve, reject) => {
     const settle = (finish: () => void): void => {
       socket.off("data", onData).off("end", onLost).off("error", onLost).off("close", onLost);
@@ -42,18 +42,14 @@ export function exchangeVerdicts(socket: TLSSocket, maxMessageBytes: number): Pr
       }
     };
     const onLost = (cause?: unknown): void =>
-      settle(() =>
-        reject(
-          new LanError({
-            code: "CONNECTION_LOST",
-            message: "The connection ended before the other side gave its verdict.",
-            retryable: true,
-            cause: cause instanceof Error ? cause : undefined,
-          }),
-        ),
-      );
+      settle(() => reject(noVerdictError(cause instanceof Error ? cause : undefined)));
     socket.on("data", onData).on("end", onLost).on("error", onLost).on("close", onLost);
   });
+}
+
+/** Tells the other side that it is accepted. */
+export function accept(socket: TLSSocket, maxMessageBytes: number): void {
+  sendVerdict(socket, encodeAccept(maxMessageBytes));
 }
 
 /** Tells the other side why it is refused and destroys the socket, a little later so that the reason arrives. */
@@ -70,6 +66,23 @@ export function refuse(socket: TLSSocket, error: FedError): void {
   socket.on("data", () => {}).resume();
   sendVerdict(socket, encodeRefuse(error));
   socket.end();
+}
+
+export function noVerdictError(cause?: Error): LanError {
+  return new LanError({
+    code: "CONNECTION_LOST",
+    message: "The connection ended before the other side gave its verdict.",
+    retryable: true,
+    cause,
+  });
+}
+
+export function timeoutError(): LanError {
+  return new LanError({
+    code: "HANDSHAKE_TIMEOUT",
+    message: "The handshake did not finish in time.",
+    retryable: true,
+  });
 }
 
 /** `cause` as the FedError to hand on. */

@@ -29,6 +29,8 @@ export interface AcceptOptions {
   readonly self: HubId;
   readonly authenticator: PeerAuthenticator;
   readonly context: SecureContextOptions;
+  /** What whoever asks is greeted with, as TLS carries it; undefined: nothing. */
+  readonly stapled: Uint8Array | undefined;
   readonly limits: LanLimits;
   readonly clock: Clock;
   /** Address to bind; undefined: all, IPv6 and IPv4. */
@@ -75,6 +77,8 @@ export async function acceptLan(options: AcceptOptions, handler: ListenHandler):
     attempts.find(socket)?.fail(handshakeError(cause));
     socket.destroy();
   });
+  const { stapled } = options;
+  if (stapled) tls.on("OCSPRequest", (_certificate, _issuer, reply) => reply(null, Buffer.from(stapled)));
   tls.on("secureConnection", (socket) => {
     socket.on("error", () => {});
     const attempt = attempts.find(socket);

@@ -15,6 +15,7 @@ import { joinSources } from "./candidate-sources.js";
 import { type LanCredentials, secureContextOptions } from "./credentials.js";
 import { dialTls } from "./dial.js";
 import { createLanDiscovery, type DiscoveryOptions, type DiscoveryState } from "./discovery.js";
+import { encodeGreeting } from "./greeting.js";
 import { formatGuestAddress, memberAlpn } from "./guest.js";
 import { judgeMember } from "./judge.js";
 import { defaultLimits, type LanLimits } from "./limits.js";
@@ -30,6 +31,11 @@ export interface LanTransportOptions {
   readonly authenticator: PeerAuthenticator;
   /** This hub, so that it does not connect to itself. */
   readonly self: HubId;
+  /**
+   * What this hub says of itself in the handshake, 1..64 bytes, see `Connection.greeting`. Default: nothing, and then whoever
+   * dials it waits for its verdict.
+   */
+  readonly greeting?: Uint8Array;
   /** Address to bind. Default: all, IPv6 and IPv4. */
   readonly host?: string;
   /** Port to bind. Default 0: any free one. */
@@ -68,12 +74,15 @@ export interface LanTransport extends Transport {
 
 /**
  * A LAN transport.
- * @throws {LanError} CREDENTIALS_INVALID, INVALID_ADDRESS for a static peer.
+ * @throws {LanError} CREDENTIALS_INVALID, INVALID_ADDRESS for a static peer, GREETING_INVALID.
  */
 export function createLanTransport(options: LanTransportOptions): LanTransport {
   const clock = options.clock ?? systemClock;
   const limits: LanLimits = { ...defaultLimits, ...options.limits };
   const acceptors = new Set<Acceptor>();
+  const wary = new Set<string>();
+  const { greeting } = options;
+  const stapled = greeting && encodeGreeting({ maxMessageBytes: limits.maxMessageBytes, greeting });
   const staticPeers = (options.staticPeers ?? []).slice(0, 256);
   for (const address of staticPeers) parseAddresses(address);
   let contextOptions = secureContextOptions(options.credentials());
@@ -96,6 +105,7 @@ export function createLanTransport(options: LanTransportOptions): LanTransport {
         context: clientContext,
         judge: (socket) => judgeMember(socket, options.authenticator, { self: options.self, expect }),
         maxMessageBytes: limits.maxMessageBytes,
+        wary,
         limits,
         clock,
         signal,
@@ -106,7 +116,7 @@ export function createLanTransport(options: LanTransportOptions): LanTransport {
       throwIfAborted(signal);
       const { self, authenticator, host, port = 0 } = options;
       const acceptor = await acceptLan(
-        { self, authenticator, context: contextOptions, limits, clock, host, port },
+        { self, authenticator, context: contextOptions, stapled, limits, clock, host, port },
         handler,
       );
       acceptors.add(acceptor);

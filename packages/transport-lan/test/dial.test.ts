@@ -1,9 +1,15 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
-import { expectCode } from "@fed/core/testing";
+import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { type Connection, FedError, PeerError } from "@fed/core";
+import { expectCode, patternBytes } from "@fed/core/testing";
 import { createTcpLine, type TcpLine } from "@fed/core/testing-node";
 import { describe, expect, it } from "vitest";
 import { parseAddress } from "../src/address.js";
+import { secureContextOptions } from "../src/credentials.js";
+import { encodeFrameHeader } from "../src/framing.js";
+import { encodeGreeting } from "../src/greeting.js";
+import { encodeAccept } from "../src/verdict.js";
 import { createTestCluster } from "./fixture/cluster.js";
 import { watch } from "./fixture/raw-client.js";
 
@@ -65,10 +71,15 @@ describe("a hub with several addresses", () => {
   });
 });
 
+const greeting = new Uint8Array(32).fill(7);
+
 describe("round trips after TCP", () => {
-  it("two until both sides have accepted, three until the first message is answered", async () => {
+  it.each([
+    ["two until both sides have accepted, three until the first message is answered", undefined, 2, 3],
+    ["one to a responder that greets, two until the first message is answered", greeting, 1, 2],
+  ])("%s", async (_, says, toConnection, toAnswer) => {
     const cluster = await createTestCluster();
-    const [a, b] = [await cluster.hub(), await cluster.hub()];
+    const [a, b] = [await cluster.hub(), await cluster.hub(says && { greeting: says })];
     const listener = await b.transport.listen({
       connection: (it) => it.start({ message: (bytes) => void it.send(bytes), closed() {} }),
     });
@@ -82,9 +93,132 @@ describe("round trips after TCP", () => {
     await answered;
     const called = (performance.now() - startedAtMs) / roundTripMs;
     console.info(`Round trips after TCP: ${dialled.toFixed(2)} to a connection, ${called.toFixed(2)} to an answer.`);
-    expect(Math.floor(dialled)).toBe(2);
-    expect(Math.floor(called)).toBe(3);
+    expect([Math.floor(dialled), Math.floor(called)]).toEqual([toConnection, toAnswer]);
     connection.close();
     await listener.close();
+  });
+});
+
+describe("a responder that greets", () => {
+  /** What became of a connection, once something has. */
+  function fate(connection: Connection): Promise<{ readonly messages: Uint8Array[]; readonly error?: FedError }> {
+    const messages: Uint8Array[] = [];
+    return new Promise((resolve) =>
+      connection.start({
+        message(bytes) {
+          messages.push(bytes);
+          resolve({ messages });
+        },
+        closed: (error) => resolve({ messages, ...(error && { error }) }),
+      }),
+    );
+  }
+
+  it("is heard by members, who may then send as much as both take", async () => {
+    const cluster = await createTestCluster();
+    const [a, b] = [await cluster.hub(), await cluster.hub({ greeting, limits: { maxMessageBytes: 3_000 } })];
+    const listener = await b.transport.listen({
+      connection: (it) => it.start({ message: (bytes) => void it.send(bytes), closed() {} }),
+    });
+    const connection = await a.transport.dial(listener.addresses[0]!);
+    expect(connection.greeting).toEqual(greeting);
+    expect(connection.maxMessageBytes).toBe(3_000);
+    connection.send(patternBytes(3_000, 1));
+    expect((await fate(connection)).messages).toEqual([patternBytes(3_000, 1)]);
+    connection.close();
+    await listener.close();
+  });
+
+  it("and refuses takes nothing, and the connection ends with its reason; the next dial waits for its verdict", async () => {
+    const cluster = await createTestCluster();
+    const [a, b] = [await cluster.hub(), await cluster.hub({ greeting })];
+    const watched = await watch(b.transport);
+    b.authenticator.refuse(new FedError({ code: "REVOKED", message: "Out." }));
+    const connection = await a.transport.dial(watched.address);
+    connection.send(new Uint8Array(10));
+    const { messages, error } = await fate(connection);
+    expect(messages).toEqual([]);
+    expect(error).toBeInstanceOf(PeerError);
+    expect(error).toMatchObject({ code: "REVOKED" });
+    expect(await watched.nextRefusal()).toBe("REVOKED");
+    await expectCode(a.transport.dial(watched.address), "REVOKED");
+    expect(watched.connections).toBe(0);
+    b.authenticator.refuse(undefined);
+    (await a.transport.dial(watched.address)).close();
+    // It has accepted since: believed again, and heard to refuse only after the dial.
+    b.authenticator.refuse(new FedError({ code: "REVOKED", message: "Out again." }));
+    expect((await fate(await a.transport.dial(watched.address))).error).toMatchObject({ code: "REVOKED" });
+    await watched.close();
+  });
+
+  it("and refuses gives way to another address that accepts with the next dial", async () => {
+    const cluster = await createTestCluster();
+    const [a, b, c] = [await cluster.hub(), await cluster.hub({ greeting }), await cluster.hub({ greeting })];
+    const [refusing, accepting] = [await watch(b.transport), await watch(c.transport)];
+    b.authenticator.refuse(new FedError({ code: "REVOKED", message: "Out." }));
+    const address = `${refusing.address},${accepting.address}`;
+    expect((await fate(await a.transport.dial(address))).error).toMatchObject({ code: "REVOKED" });
+    const connection = await a.transport.dial(address);
+    expect(connection.peer?.hubId).toBe(c.hubId);
+    connection.close();
+    await refusing.close();
+    await accepting.close();
+  });
+
+  it("sees one connection, though two addresses led to it at the same time", async () => {
+    const cluster = await createTestCluster();
+    const [a, b] = [await cluster.hub(), await cluster.hub({ greeting })];
+    const watched = await watch(b.transport);
+    await using one = await lineTo(watched.address, 200);
+    await using two = await lineTo(watched.address, 200);
+    const connection = await a.transport.dial(`${one.address},${two.address}`);
+    expect(await watched.nextRefusal()).toMatch(/^(TLS_FAILED|CONNECTION_LOST)$/);
+    expect(watched.connections).toBe(1);
+    connection.close();
+    await watched.close();
+  });
+});
+
+describe("after a greeting by hand", () => {
+  /** A responder that greets with `stapled` and then does as it is told. */
+  async function startResponder(stapled: Uint8Array, act: (socket: TLSSocket) => void) {
+    const cluster = await createTestCluster();
+    const hub = await cluster.hub({ limits: { handshakeTimeoutMs: 300 } });
+    const { key, cert, ca } = secureContextOptions(await cluster.enrol());
+    const server = createTlsServer({ key, cert, ca, ALPNProtocols: ["fed/1"], requestCert: true }, (socket) => {
+      socket.on("error", () => {}).resume();
+      act(socket);
+    });
+    server.on("OCSPRequest", (_certificate, _issuer, reply) => reply(null, Buffer.from(stapled)));
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    const dialled = hub.transport.dial(`127.0.0.1:${(server.address() as AddressInfo).port}`);
+    return { dialled, [Symbol.dispose]: () => void server.close() };
+  }
+
+  const stapled = encodeGreeting({ maxMessageBytes: 65_546, greeting });
+  const framed = (body: Uint8Array) => Buffer.concat([encodeFrameHeader(body.length), body]);
+
+  it.each([
+    ["another limit than greeted with", framed(encodeAccept(65_545)), "HANDSHAKE_MALFORMED"],
+    ["no verdict", framed(Uint8Array.of(9, 9)), "HANDSHAKE_MALFORMED"],
+    ["more than a verdict", encodeFrameHeader(1_025), "FRAME_TOO_LARGE"],
+    ["nothing", undefined, "HANDSHAKE_TIMEOUT"],
+  ])("%s ends the connection", async (_, bytes, code) => {
+    using responder = await startResponder(stapled, (socket) => bytes && socket.write(bytes));
+    const connection = await responder.dialled;
+    const error = await new Promise((resolve) => connection.start({ message() {}, closed: resolve }));
+    expect(error).toMatchObject({ code });
+  });
+
+  it("an end without a verdict is CONNECTION_LOST", async () => {
+    using responder = await startResponder(stapled, (socket) => socket.end());
+    const connection = await responder.dialled;
+    const error = await new Promise((resolve) => connection.start({ message() {}, closed: resolve }));
+    expect(error).toMatchObject({ code: "CONNECTION_LOST" });
+  });
+
+  it("a greeting that is none is refused", async () => {
+    using responder = await startResponder(Uint8Array.of(1, 2, 3), () => {});
+    await expectCode(responder.dialled, "HANDSHAKE_MALFORMED");
   });
 });
