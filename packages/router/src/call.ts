@@ -118,7 +118,7 @@ export class Client {
 
   async #attempts(call: RemoteCall, deadline: Deadline): Promise<unknown> {
     const { paths } = this.#ports;
-    const first = paths.reach(call.hubId) ?? (await this.#soon(call, deadline));
+    const first = paths.callable(call.hubId) ?? (await this.#soon(call, deadline));
     if (!first) throw paths.cutError(call.hubId) ?? unreachable(call.hubId);
     let there: PeerSession = first;
     let firstEpoch: string | undefined;
@@ -143,13 +143,13 @@ export class Client {
   /** Another session for a call that may be repeated; waits for one a little. */
   async #next(call: RemoteCall, failed: PeerSession, deadline: Deadline): Promise<PeerSession | undefined> {
     const { paths } = this.#ports;
-    const now = paths.reach(call.hubId, failed);
+    const now = paths.callable(call.hubId, failed);
     return now || paths.cutError(call.hubId) ? now : this.#patient(call, failed, deadline);
   }
 
-  /** A path for a session that has none just now, as when a relay restarts. */
+  /** A path for a session that has none just now, as when a relay restarts, or a session for a hub that is being dialled. */
   async #soon(call: RemoteCall, deadline: Deadline): Promise<PeerSession | undefined> {
-    return this.#ports.paths.stands(call.hubId) ? this.#patient(call, undefined, deadline) : undefined;
+    return this.#ports.paths.expects(call.hubId) ? this.#patient(call, undefined, deadline) : undefined;
   }
 
   async #patient(
@@ -161,7 +161,7 @@ export class Client {
     const patience = new AbortController();
     const timer = clock.setTimer(limits.retryWaitMs, () => patience.abort());
     try {
-      return await paths.reachable(call.hubId, except, AbortSignal.any([patience.signal, deadline.signal]));
+      return await paths.untilCallable(call.hubId, except, AbortSignal.any([patience.signal, deadline.signal]));
     } finally {
       timer.cancel();
     }

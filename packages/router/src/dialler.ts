@@ -72,6 +72,11 @@ export class Dialler {
     return [...this.#targets.values()].filter((target) => target.hubId === hubId);
   }
 
+  /** Whether an address of `hubId` is tried now, or next. */
+  dials(hubId: HubId): boolean {
+    return this.of(hubId).some(({ state }) => state === "dialling" || state === "queued");
+  }
+
   /** Replaces the addresses that membership gives. */
   setMembers(members: readonly Member[], transports: ReadonlyMap<string, Transport>): void {
     const gone = new Set([...this.#targets.values()].filter((target) => target.member));

@@ -80,6 +80,14 @@ export class LinkTable {
     return made;
   }
 
+  /** The entry of a session that begins on its only path before the peer has answered: calls may be made on it, no more. */
+  begin(session: Session): PeerSession {
+    const made = this.sessionOf(session);
+    for (const path of session.paths) made.beginOn(path);
+    this.#wake(made.hubId);
+    return made;
+  }
+
   /** Takes in a new path, settles which of two rivals stays, and probes. */
   install(session: PeerSession, link: Link): void {
     const rivals = session.links.filter((other) => other.transport === link.transport);
@@ -99,20 +107,26 @@ export class LinkTable {
     return this.#sessions.get(hubId);
   }
 
-  /** The session with `hubId` that calls can be made on now, never `except`. */
-  reach(hubId: HubId, except?: PeerSession): PeerSession | undefined {
+  /** The session with `hubId` that has a path which works. */
+  reach(hubId: HubId): PeerSession | undefined {
     const session = this.#sessions.get(hubId);
-    return session?.best && session !== except ? session : undefined;
+    return session?.best ? session : undefined;
   }
 
-  /** Like {@link reach}, but waits until there is one; undefined when `signal` aborts first. */
-  async reachable(
+  /** The session with `hubId` that calls can be made on now, never `except`. */
+  callable(hubId: HubId, except?: PeerSession): PeerSession | undefined {
+    const session = this.#sessions.get(hubId);
+    return session?.callable && session !== except ? session : undefined;
+  }
+
+  /** Like {@link callable}, but waits until there is one; undefined when `signal` aborts first. */
+  async untilCallable(
     hubId: HubId,
     except: PeerSession | undefined,
     signal: AbortSignal,
   ): Promise<PeerSession | undefined> {
     for (;;) {
-      const session = this.reach(hubId, except);
+      const session = this.callable(hubId, except);
       if (session || signal.aborted) return session;
       const { promise, resolve } = Promise.withResolvers<void>();
       const waiters = this.#waiting.get(hubId) ?? new Set();
@@ -191,6 +205,10 @@ export class LinkTable {
     this.#changed(session.peer, error);
   }
 
+  #wake(hubId: HubId): void {
+    for (const wake of this.#waiting.get(hubId) ?? []) wake();
+  }
+
   #note(session: PeerSession, { transport }: Link, event: PathEvent["event"], why: string): void {
     this.#histories.of(session.hubId).add({ atMs: this.#options.clock.nowMs(), transport, event, why });
   }
@@ -198,7 +216,7 @@ export class LinkTable {
   #changed(peer: PeerIdentity, error: FedError | undefined): void {
     const { events } = this.#options;
     const isUp = this.reach(peer.hubId) !== undefined;
-    if (isUp) for (const wake of this.#waiting.get(peer.hubId) ?? []) wake();
+    if (isUp) this.#wake(peer.hubId);
     if (isUp === this.#up.has(peer.hubId)) return;
     try {
       if (isUp) {

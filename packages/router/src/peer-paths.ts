@@ -25,9 +25,14 @@ import type { Member, PeerAuthorizer, PeerEvents } from "./ports.js";
 
 /**
  * Opens a session above an authenticated connection, or goes on over it with the one that stands with this peer: then the
- * same object, and `handler` is not used. Rejects when the handshake fails or takes too long.
+ * same object, and `handler` is not used. Rejects when the handshake fails or takes too long. `early` is handed a session
+ * that begins before the peer has answered; its streams end with GOING_AWAY if the peer has taken none of them.
  */
-export type SessionOpener = (connection: Connection, handler: SessionHandler) => Promise<Session>;
+export type SessionOpener = (
+  connection: Connection,
+  handler: SessionHandler,
+  options: { early(session: Session): void },
+) => Promise<Session>;
 
 /** What {@link PeerPaths} is made from. */
 export interface PeerPathsOptions {
@@ -141,19 +146,24 @@ export class PeerPaths {
     return this.#links.get(hubId)?.best;
   }
 
+  /** The session that has a path which works; undefined when there is none. */
+  reach(hubId: HubId): PeerSession | undefined {
+    return this.#links.reach(hubId);
+  }
+
   /** The session that a call can be made on now, never `except`; undefined when there is none. */
-  reach(hubId: HubId, except?: PeerSession): PeerSession | undefined {
-    return this.#links.reach(hubId, except);
+  callable(hubId: HubId, except?: PeerSession): PeerSession | undefined {
+    return this.#links.callable(hubId, except);
   }
 
-  /** Like {@link reach}, but waits until there is one; undefined when `signal` aborts first. */
-  reachable(hubId: HubId, except: PeerSession | undefined, signal: AbortSignal): Promise<PeerSession | undefined> {
-    return this.#links.reachable(hubId, except, signal);
+  /** Like {@link callable}, but waits until there is one; undefined when `signal` aborts first. */
+  untilCallable(hubId: HubId, except: PeerSession | undefined, signal: AbortSignal): Promise<PeerSession | undefined> {
+    return this.#links.untilCallable(hubId, except, signal);
   }
 
-  /** Whether a session with `hubId` stands, with a path that works or without. */
-  stands(hubId: HubId): boolean {
-    return this.#links.get(hubId) !== undefined;
+  /** Whether a session with `hubId` stands, with a path that works or without, or is being dialled. */
+  expects(hubId: HubId): boolean {
+    return this.#links.get(hubId) !== undefined || this.#dialler.dials(hubId);
   }
 
   /** Peers with a connection. */
@@ -183,6 +193,7 @@ export class PeerPaths {
 
   /** Another process has this hub's id, and the peer counts that one: dialling on would only drive it out in turn. */
   #displace(hubId: HubId, error: FedError): void {
+    if (this.#displaced.has(hubId)) return;
     this.#displaced.set(hubId, error);
     this.#dialler.rest(hubId);
     try {
@@ -257,7 +268,13 @@ export class PeerPaths {
     let deliver = (stream: Stream): void | Promise<void> => {
       early.push(stream);
     };
-    const session = await openSession(connection, { stream: (stream) => deliver(stream) });
+    const handler: SessionHandler = { stream: (stream) => deliver(stream) };
+    const session = await openSession(connection, handler, {
+      early: (begun) => {
+        const known = this.#links.begin(begun);
+        deliver = (stream) => onStream(known, stream);
+      },
+    });
     try {
       // The hub may have been cut off meanwhile.
       this.#admit(connection);

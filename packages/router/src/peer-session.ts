@@ -1,5 +1,5 @@
 /** The session with one peer, its paths, and which of them it sends over. PROTOCOL "Router". */
-import type { Clock, HubId, PeerIdentity, Session, Timer } from "@fed/core";
+import type { Clock, HubId, PeerIdentity, Session, SessionPath, Timer } from "@fed/core";
 import { limits } from "./limits.js";
 import type { Link } from "./link.js";
 
@@ -23,6 +23,8 @@ export class PeerSession {
   #links: Link[] = [];
   #best: Link | undefined;
   #holding: Timer | undefined;
+  /** The path that it began on, before the peer had answered there. */
+  #early: SessionPath | undefined;
 
   constructor(init: PeerSessionInit) {
     this.#init = init;
@@ -43,6 +45,19 @@ export class PeerSession {
   /** The path that calls take now; undefined while none works. */
   get best(): Link | undefined {
     return this.#best;
+  }
+
+  /** Whether a call can be made on it now. One that begins takes calls before any path of it is known to work. */
+  get callable(): boolean {
+    return this.#best !== undefined || this.#early !== undefined;
+  }
+
+  /** It begins on `path`, before the peer has answered there. */
+  beginOn(path: SessionPath): void {
+    this.#early = path;
+    void path.closed.then(() => {
+      this.#early = undefined;
+    });
   }
 
   /** Whether a path over `transport` stands or is on its way to. */
@@ -74,7 +89,7 @@ export class PeerSession {
   end(): void {
     this.#holding?.cancel();
     this.#links = [];
-    this.#best = undefined;
+    this.#best = this.#early = undefined;
   }
 
   /**

@@ -12,7 +12,7 @@ import {
 } from "@fed/core";
 import { createMemoryNetwork, type MemoryNetwork } from "@fed/core/memory";
 import { createTestClock, type TestClock } from "@fed/core/testing";
-import { createSessions } from "@fed/session";
+import { createSessions, encodeGreeting } from "@fed/session";
 import {
   type AppContext,
   type AppRequest,
@@ -96,7 +96,7 @@ export function createFleet(clock: TestClock = createTestClock()): Fleet {
     const identity = identityOf(name);
     const transports: Transport[] = networks.map((network) =>
       network === "lan"
-        ? lan.transport({ identity, name: "lan", preference: 10 })
+        ? lan.transport({ identity, name: "lan", preference: 10, greeting: encodeGreeting(epoch) })
         : relay.transport({ identity, name: "relay", preference: 50 }),
     );
     const operator = `op@${name}`;

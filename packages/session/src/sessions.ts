@@ -35,7 +35,7 @@ export interface OpenSessionOptions {
   /**
    * Called, before `open` returns, with a session that this side begins on the connection at once: it has dialled, there is
    * none with this peer, and the peer has greeted. What is sent on it leaves behind RESUME, a round trip sooner; nothing is
-   * received on it, and it counts for nothing else, before the promise has resolved. When that rejects instead with a
+   * received on it before the peer has answered, and then the promise resolves with it. When that rejects instead with a
    * PeerError, the peer has taken nothing: the session ends with that error and its streams with GOING_AWAY. With any other
    * error nobody knows, and the session waits for another connection, as one does that has lost its last.
    */
@@ -47,7 +47,7 @@ export interface Sessions {
   /**
    * Begins a session over `connection`, or goes on over it with the one that stands with this peer. Takes the connection
    * over, and resolves when the peer's RESUME has arrived: with the same object for all connections of one session.
-   * `handler` takes the streams of a session that begins; it is not called before one of these promises has resolved with it.
+   * `handler` takes the streams of a session that begins; it is not called before it is known here, by `early` or by the promise.
    * @throws {SessionError} NOT_AUTHENTICATED when the connection has no authenticated peer, CONNECTION_TOO_NARROW when it
    * carries less than 65 546 bytes at a time, TOO_MANY_PEERS, PROTOCOL_ERROR or FRAME_MALFORMED for its greeting (in these
    * cases the connection is left alone);
@@ -175,7 +175,7 @@ export function createSessions(options: SessionsOptions): Sessions {
         return () => ({ session: standing, path: standing.attach(connection, identity, claimed), until: undefined });
       return () => {
         standing.met(claimed);
-        return { session: standing, path: begun.path, until: continuation() };
+        return { session: standing, path: begun.path, until: undefined };
       };
     }
     if (begun) throw protocolError("The peer goes on with another session than was begun with it.");

@@ -144,8 +144,8 @@ export class Federation implements AsyncDisposable {
     this.router = createRouter({
       self: { hubId: identity.hubId, name: identity.name },
       transports: [this.lan && this.#watched(this.lan), this.relay].filter((transport) => transport !== undefined),
-      openSession: async (connection, handler) => {
-        const session = await sessions.open(connection, handler);
+      openSession: async (connection, handler, options) => {
+        const session = await sessions.open(connection, handler, options);
         // A further connection goes on with the same session, whose streams are there already.
         if (session.role === "initiator" && !greeted.has(session)) {
           greeted.add(session);

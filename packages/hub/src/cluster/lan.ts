@@ -1,5 +1,6 @@
 /** A hub's part in its LAN. */
 import type { Clock, PeerAuthenticator } from "@fed/core";
+import { encodeGreeting } from "@fed/session";
 import { createClusterTags, createLanTransport, type LanTransport } from "@fed/transport-lan";
 import { encodePrivateKeyPem } from "@fed/trust";
 import type { LanOptions } from "../options.js";
@@ -24,6 +25,7 @@ export function createLan(options: LanOptions, { identity, membership, authentic
     }),
     authenticator,
     self: identity.hubId,
+    greeting: encodeGreeting(identity.bootNonce),
     host: options.listen?.host,
     port: options.listen?.port,
     staticPeers: options.peers,
