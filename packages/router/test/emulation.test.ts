@@ -4,6 +4,7 @@
  */
 import { encodeUtf8, type HubId, type Stream } from "@fed/core";
 import { createEmulator, createVirtualClock, type Emulator, seededRandom } from "@fed/core/testing";
+import { encodeGreeting } from "@fed/session";
 import { expect, it } from "vitest";
 import { createFleet, type Hub, identityOf } from "./fleet.js";
 
@@ -45,11 +46,14 @@ async function scenario(seed: number): Promise<void> {
   const counted = new Map<string, number[]>();
   const hubs = Array.from({ length: hubCount }, (_, i) => {
     const identity = identityOf(`hub${String(i).padStart(2, "0")}`);
+    const epoch = Uint8Array.from({ length: 16 }, () => Math.floor(random() * 256));
+    const greeting = encodeGreeting(epoch);
     const transports = [
-      { ...lan.transport({ identity, name: "lan", preference: 10 }), discover: undefined as never },
+      { ...lan.transport({ identity, name: "lan", preference: 10, greeting }), discover: undefined as never },
       { ...relay.transport({ identity, name: "relay", preference: 50 }), discover: undefined as never },
     ].map(({ discover: _discover, ...transport }) => transport);
     const hub = fleet.hub(identity.name, {
+      epoch,
       transports,
       random,
       protocols: { count: (_session, stream, header) => void count(stream, String(header.pair)) },
@@ -84,12 +88,45 @@ async function scenario(seed: number): Promise<void> {
       })),
     );
   }
-  await clock.advance(5_000);
+
+  const calls: Call[] = [];
+  const later = (ms: number, work: () => void) => void clock.setTimer(ms, work);
+  const call = (from: Hub, to: Hub, id: string) => {
+    const made: Call = { id, outcome: undefined };
+    calls.push(made);
+    const text = "x".repeat(random() < 0.2 ? 60_000 : 50);
+    const params = { id, takesMs: between(0, 4_000), text };
+    from.router
+      .call({ hub: to.identity.hubId, app: "echo", method: "x", params }, { caller: from.caller, deadlineMs: 200_000 })
+      .then(
+        (result) => (made.outcome = result === text ? "ran" : "changed"),
+        (error) => (made.outcome = error.code),
+      );
+  };
+
+  // What cannot wait: calls while everybody dials, on networks that fail already.
+  for (const [index, pair] of pairs.entries()) {
+    const { a, b } = pair;
+    const [x, y] = [a.identity.hubId, b.identity.hubId];
+    for (let n = 0; n < 3; n++)
+      later(n * between(0, 10), () => call(...(n === 1 ? [b, a] : [a, b]), `${index}-early-${n}`));
+    if (random() < 0.5) continue;
+    pair.events += 4;
+    const atMs = between(0, 40);
+    const breakMs = between(0, 400);
+    if (random() < 0.3) later(atMs, () => void lan.reset(x, y));
+    else if (random() < 0.5) later(atMs, () => void lan.halfOpen(...(random() < 0.5 ? [x, y] : [y, x])));
+    else {
+      later(atMs, () => {
+        const heal = random() < 0.5 ? lan.blackhole(x, y) : lan.blackhole(y, x);
+        later(breakMs, heal);
+      });
+    }
+  }
+  await clock.advance(10_000);
 
   // What goes on.
   const busyMs = 40_000;
-  const calls: Call[] = [];
-  const later = (ms: number, work: () => void) => void clock.setTimer(ms, work);
   for (const [index, pair] of pairs.entries()) {
     const { a, b } = pair;
     const session = a.router.session(b.identity.hubId);
@@ -108,19 +145,7 @@ async function scenario(seed: number): Promise<void> {
     for (let n = 0; n < 4; n++) {
       later(between(0, busyMs), () => {
         const [from, to] = random() < 0.5 ? [a, b] : [b, a];
-        const call: Call = { id: `${index}-${n}`, outcome: undefined };
-        calls.push(call);
-        const text = "x".repeat(random() < 0.2 ? 60_000 : 50);
-        const params = { id: call.id, takesMs: between(0, 4_000), text };
-        from.router
-          .call(
-            { hub: to.identity.hubId, app: "echo", method: "x", params },
-            { caller: from.caller, deadlineMs: 200_000 },
-          )
-          .then(
-            (result) => (call.outcome = result === text ? "ran" : "changed"),
-            (error) => (call.outcome = error.code),
-          );
+        call(from, to, `${index}-${n}`);
       });
     }
   }

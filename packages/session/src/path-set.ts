@@ -68,7 +68,8 @@ export class PathSet {
     if (this.#used.includes(path)) this.#take();
     if (this.#all.length > 0) return;
     if (windowMs === 0) expired(error);
-    else this.#timer = clock.setTimer(windowMs, () => expired(error));
+    // Taking another one into use may have ended that as well, and its end has set the timer.
+    else this.#timer ??= clock.setTimer(windowMs, () => expired(error));
   }
 
   /** Those of `paths` that live send from now on; without one, the oldest. */

@@ -48,6 +48,20 @@ describe("several connections at once", () => {
     expect(await second!.ping({ bytes: 16_374 })).toBe(0);
   });
 
+  it("break all at the same moment without ending a session that finds another one in time", async () => {
+    const pair = await hubs();
+    const [near, far] = await pair.connect();
+    await pair.connect();
+    const [here] = await openPair(pair, near);
+    pair.drop();
+    await pair.clock.advance(0);
+    expect([near.paths, far.paths]).toEqual([[], []]);
+    await pair.connect();
+    await pair.clock.advance(120_000);
+    expect([near.paths.length, far.paths.length]).toEqual([1, 1]);
+    await here.send(patternBytes(5, 5));
+  });
+
   it("one that loses acknowledgements does not stop the peer for good: they are told again on the other", async () => {
     const clock = createTestClock();
     const limits = { maxResendMessages: 4 };
