@@ -2,7 +2,7 @@
  * Twenty hubs on an emulated LAN and relay that fail in every way, on a clock of their own: a scenario for each seed.
  * `FED_SOAK=1` runs thousands; `FED_SEED=n` runs one.
  */
-import { encodeUtf8, type HubId, type Stream } from "@fed/core";
+import { encodeUtf8, type HubId, type PeerIdentity, type Session, type Stream } from "@fed/core";
 import { createEmulator, createVirtualClock, type Emulator, seededRandom } from "@fed/core/testing";
 import { encodeGreeting } from "@fed/session";
 import { expect, it } from "vitest";
@@ -21,6 +21,8 @@ interface Pair {
   /** Faults that began or ended. */
   events: number;
   sent: number;
+  /** That of `a`, which outlives everything. */
+  session: Session | undefined;
   readonly received: number[];
 }
 
@@ -77,7 +79,14 @@ async function scenario(seed: number): Promise<void> {
     stream.end();
   }
 
-  const pairs: Pair[] = hubs.map((a, i) => ({ a, b: hubs[(i + 1) % hubCount]!, events: 0, sent: 0, received: [] }));
+  const pairs: Pair[] = hubs.map((a, i) => ({
+    a,
+    b: hubs[(i + 1) % hubCount]!,
+    events: 0,
+    sent: 0,
+    session: undefined,
+    received: [],
+  }));
   await Promise.all(hubs.map(({ router }) => router.start()));
   for (const hub of hubs) {
     const known = pairs.flatMap(({ a, b }) => (a === hub ? [b] : b === hub ? [a] : []));
@@ -131,6 +140,7 @@ async function scenario(seed: number): Promise<void> {
     const { a, b } = pair;
     const session = a.router.session(b.identity.hubId);
     expect(session, `${a.identity.name} reaches ${b.identity.name} at the start`).toBeDefined();
+    pair.session = session;
     const stream = session!.open(encodeUtf8(JSON.stringify({ k: "count", pair: `${index}` })), { priority: "event" });
     counted.set(`${index}`, pair.received);
     for (let at = 0; at < busyMs; at += between(300, 1500)) {
@@ -204,8 +214,9 @@ async function scenario(seed: number): Promise<void> {
       outcome === "HUB_UNREACHABLE" ? [outcome, 0] : ["ran", 1],
     );
   }
-  for (const { a, b, received, sent, events } of pairs) {
+  for (const { a, b, session, received, sent, events } of pairs) {
     const name = `${a.identity.name} and ${b.identity.name}`;
+    expect(a.router.session(b.identity.hubId), name).toBe(session);
     expect(received, name).toEqual(Array.from({ length: sent }, (_, i) => i));
     for (const [hub, other] of [
       [a, b],
@@ -221,14 +232,89 @@ async function scenario(seed: number): Promise<void> {
   await fleet.close();
 }
 
-it("twenty hubs lose nothing and double nothing, whatever their networks do", async () => {
-  const only = process.env.FED_SEED;
-  const first = isSoak ? Math.floor(Math.random() * 1e9) : 1;
-  const seeds = only ? [Number(only)] : Array.from({ length: runs }, (_, i) => first + i);
-  for (const seed of seeds) {
-    await scenario(seed).catch((error: Error) => {
-      error.message = `FED_SEED=${seed}: ${error.message}`;
-      throw error;
+/** A hub calls another one, which is killed and started again over and over, as soon as it is there. */
+async function restarts(seed: number): Promise<void> {
+  const random = seededRandom(seed);
+  const between = (from: number, to: number) => from + random() * (to - from);
+  const clock = createVirtualClock();
+  const fleet = createFleet(clock);
+  const lan = createEmulator({ clock, random, conditions: { latencyMs: between(1, 30), jitterMs: between(0, 10) } });
+  const ran = new Map<string, number>();
+  const [near, far] = [identityOf("near"), identityOf("far")];
+
+  const boot = async (identity: PeerIdentity, other: PeerIdentity): Promise<Hub> => {
+    const epoch = Uint8Array.from({ length: 16 }, () => Math.floor(random() * 256));
+    const given = { identity, name: "lan", preference: 10, greeting: encodeGreeting(epoch) };
+    const { discover: _none, ...transport } = lan.transport(given);
+    const hub = fleet.hub(identity.name, { epoch, transports: [transport], random });
+    hub.shared.add("echo");
+    hub.apps.set("echo", async ({ params }) => {
+      const { id, takesMs } = params as { id: string; takesMs: number };
+      ran.set(id, (ran.get(id) ?? 0) + 1);
+      await new Promise<void>((resolve) => void clock.setTimer(takesMs, resolve));
+      return "done";
     });
+    await hub.router.start();
+    const addresses = [{ transport: "lan", address: other.hubId }];
+    hub.router.setMembers([{ ...other, addresses }]);
+    return hub;
+  };
+
+  const caller = await boot(near, far);
+  let owner = await boot(far, near);
+  const calls: Call[] = [];
+  const call = () => {
+    const made: Call = { id: `${calls.length}`, outcome: undefined };
+    calls.push(made);
+    const params = { id: made.id, takesMs: random() < 0.5 ? 0 : between(0, 300) };
+    const key = random() < 0.3 ? { idempotencyKey: made.id } : {};
+    caller.router
+      .call(
+        { hub: far.hubId, app: "echo", method: "x", params, ...key },
+        { caller: caller.caller, deadlineMs: 300_000 },
+      )
+      .then(
+        () => (made.outcome = "ran"),
+        (error) => (made.outcome = error.code),
+      );
+  };
+  for (let n = 0; n < 6; n++) {
+    for (let at = 0; at < 4; at++) clock.setTimer(between(0, 400), call);
+    if (random() < 0.5) clock.setTimer(between(0, 300), () => void lan.reset(near.hubId, far.hubId));
+    await clock.advance(between(0, 500));
+    // Killed: nobody hears of it but from the connections that break.
+    const heals = [lan.blackhole(far.hubId, near.hubId), lan.blackhole(near.hubId, far.hubId)];
+    await owner.router.close();
+    lan.reset(near.hubId, far.hubId);
+    for (const heal of heals) heal();
+    owner = await boot(far, near);
   }
-}, 3_600_000);
+  await clock.advance(200_000);
+  call();
+  await clock.advance(10_000);
+  const allowed: Record<string, readonly number[]> = { ran: [1], OUTCOME_UNKNOWN: [0, 1], HUB_UNREACHABLE: [0] };
+  for (const { id, outcome } of calls) {
+    expect(allowed[outcome ?? ""] ?? outcome, `call ${id}, ${outcome}`).toContain(ran.get(id) ?? 0);
+  }
+  expect(calls.at(-1)!.outcome).toBe("ran");
+  await fleet.close();
+}
+
+it.each([
+  ["twenty hubs lose nothing and double nothing, whatever their networks do", scenario],
+  ["a hub that is started again and again runs no call twice, and none that was not sent", restarts],
+])(
+  "%s",
+  async (_, run) => {
+    const only = process.env.FED_SEED;
+    const first = isSoak ? Math.floor(Math.random() * 1e9) : 1;
+    const seeds = only ? [Number(only)] : Array.from({ length: runs }, (_, i) => first + i);
+    for (const seed of seeds) {
+      await run(seed).catch((error: Error) => {
+        error.message = `FED_SEED=${seed}: ${error.message}`;
+        throw error;
+      });
+    }
+  },
+  3_600_000,
+);
