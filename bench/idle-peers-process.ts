@@ -33,7 +33,7 @@ serveParent<SetUp, string, number, HeapUse>(async ({ credentials, address }) => 
     return { ready: address, close: async () => {} };
   }
   const sessions = createSessions({ epoch: randomBytes(16) });
-  const listener = await createLan(credentials[0]!, { maxAcceptsPerSecond: 10_000 }).listen({
+  const listener = await createLan(credentials[0]!, { limits: { maxAcceptsPerSecond: 10_000 } }).listen({
     connection: (connection) =>
       void sessions.open(connection, { stream: answer }).then(
         (session) => open.add(session),

@@ -1,7 +1,7 @@
 /** A session over the LAN transport: each call is a stream of its own, as a hub's are. No hub, no envelopes. */
-import { decodeBase64Url, encodeUtf8, randomBytes, type Session, type Stream } from "@fed/core";
-import { createSessions } from "@fed/session";
-import { createLanTransport, type LanTransport } from "@fed/transport-lan";
+import { type Connection, decodeBase64Url, encodeUtf8, randomBytes, type Session, type Stream } from "@fed/core";
+import { createSessions, encodeGreeting, type Sessions } from "@fed/session";
+import { createLanTransport, type LanTransport, type LanTransportOptions } from "@fed/transport-lan";
 import { verifyLeaf } from "@fed/trust";
 import { pushBytes, type Wire, type WireCredentials } from "./wire.ts";
 
@@ -10,8 +10,9 @@ const callHeader = new Uint8Array(0);
 
 export const lan: Wire = {
   async serve({ credentials }) {
-    const sessions = createSessions({ epoch: randomBytes(16) });
-    const listener = await createLan(credentials).listen({
+    const epoch = randomBytes(16);
+    const sessions = createSessions({ epoch });
+    const listener = await createLan(credentials, { greeting: encodeGreeting(epoch) }).listen({
       connection: (connection) => void sessions.open(connection, { stream: answer }).catch(() => {}),
     });
     return { address: listener.addresses[0]!, close: () => listener.close() };
@@ -20,7 +21,7 @@ export const lan: Wire = {
   async connect({ credentials }, address) {
     const sessions = createSessions({ epoch: randomBytes(16) });
     const connection = await createLan(credentials).dial(address);
-    const session = await sessions.open(connection, { stream: (stream) => stream.end() });
+    const session = await openEarly(sessions, connection);
     return {
       echo: (body) => callSession(session, body),
       async push(bytes) {
@@ -34,6 +35,13 @@ export const lan: Wire = {
     };
   },
 };
+
+/** The session as soon as it can be called on. */
+function openEarly(sessions: Sessions, connection: Connection): Promise<Session> {
+  return new Promise((early, reject) => {
+    sessions.open(connection, { stream: (stream) => stream.end() }, { early }).then(early, reject);
+  });
+}
 
 /** One call on a stream of its own. */
 export async function callSession(session: Session, body: Uint8Array): Promise<Uint8Array> {
@@ -59,7 +67,7 @@ async function answerPush(stream: Stream): Promise<void> {
 }
 
 /** A transport on loopback for the hub with these credentials, which trusts the cluster's CA and nobody else. */
-export function createLan(credentials: WireCredentials, limits = {}): LanTransport {
+export function createLan(credentials: WireCredentials, options: Partial<LanTransportOptions> = {}): LanTransport {
   const { clusterId, hubId, key } = credentials;
   const ca = decodeBase64Url(credentials.caLeaf);
   const leaf = decodeBase64Url(credentials.leaf);
@@ -74,6 +82,6 @@ export function createLan(credentials: WireCredentials, limits = {}): LanTranspo
     },
     self: hubId,
     host: "127.0.0.1",
-    limits,
+    ...options,
   });
 }
