@@ -1,5 +1,6 @@
 /** Routers over the real LAN transport on loopback: two hubs that dial each other at the same moment. */
 import { type Connection, type HubId, randomBytes, systemClock, type Transport } from "@fed/core";
+import { createTcpLine } from "@fed/core/testing-node";
 import { createSessions, encodeGreeting } from "@fed/session";
 import { createLanTransport } from "@fed/transport-lan";
 import { afterAll, expect, it, vi } from "vitest";
@@ -143,4 +144,23 @@ it("simultaneous dials end in one connection, that of the smaller id, and no cal
       expect(smaller.connections.size).toBeGreaterThan(1);
     }),
   );
+});
+
+it("a call for a hub that is being dialled is answered two round trips after TCP", async () => {
+  const cluster = await createTestCluster();
+  const [a, b] = [await lanHub(cluster, "nearb", async () => {}), await lanHub(cluster, "farrb", async () => {})];
+  const colon = b.address.lastIndexOf(":");
+  const [host, port] = [b.address.slice(0, colon), Number(b.address.slice(colon + 1))];
+  const roundTripMs = 200;
+  await using line = await createTcpLine({ host, port, conditions: { latencyMs: roundTripMs / 2 } });
+  b.router.setMembers([{ ...a.identity, addresses: [] }]);
+  const startedAtMs = performance.now();
+  meet(a, { ...b, address: line.address });
+  const answer = await a.router.call(
+    { hub: b.identity.hubId, app: "echo", method: "x", params: "first" },
+    { caller: a.caller },
+  );
+  const roundTrips = (performance.now() - startedAtMs) / roundTripMs;
+  console.info(`Round trips after TCP to the first answer: ${roundTrips.toFixed(2)}.`);
+  expect([answer, Math.floor(roundTrips)]).toEqual(["first", 2]);
 });

@@ -8,7 +8,7 @@ import { LanConnection } from "./connection.js";
 import { LanError } from "./errors.js";
 import { FrameReader } from "./framing.js";
 import { decodeGreeting, type LanGreeting } from "./greeting.js";
-import { accept, exchangeVerdicts, handshakeError, refuse, timeoutError } from "./handshake.js";
+import { accept, exchangeVerdicts, handshakeError, noVerdictError, refuse, timeoutError } from "./handshake.js";
 import type { LanLimits } from "./limits.js";
 import { type RaceEntry, race, resolveEndpoints } from "./race.js";
 import { maxVerdictBytes } from "./verdict.js";
@@ -100,6 +100,9 @@ async function attempt(endpoint: Endpoint, options: DialTlsOptions, entry: RaceE
       throw cause;
     }
     await entry.finish();
+    if (interrupted) throw interrupted;
+    // Nobody would tell a connection of what has happened while another attempt was about to finish.
+    if (socket.destroyed) throw noVerdictError();
     const init = {
       socket,
       role: "initiator",
