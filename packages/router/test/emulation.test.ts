@@ -117,20 +117,21 @@ async function scenario(seed: number): Promise<void> {
   for (const [index, pair] of pairs.entries()) {
     const { a, b } = pair;
     const [x, y] = [a.identity.hubId, b.identity.hubId];
-    for (let n = 0; n < 3; n++)
-      later(n * between(0, 10), () => call(...(n === 1 ? [b, a] : [a, b]), `${index}-early-${n}`));
+    later(0, () => call(a, b, `${index}-early-0`));
+    later(between(0, 10), () => call(b, a, `${index}-early-1`));
+    later(between(0, 20), () => call(a, b, `${index}-early-2`));
     if (random() < 0.5) continue;
     pair.events += 4;
     const atMs = between(0, 40);
     const breakMs = between(0, 400);
-    if (random() < 0.3) later(atMs, () => void lan.reset(x, y));
-    else if (random() < 0.5) later(atMs, () => void lan.halfOpen(...(random() < 0.5 ? [x, y] : [y, x])));
-    else {
-      later(atMs, () => {
-        const heal = random() < 0.5 ? lan.blackhole(x, y) : lan.blackhole(y, x);
-        later(breakMs, heal);
-      });
-    }
+    const kinds = [
+      () => void lan.reset(x, y),
+      () => void lan.halfOpen(x, y),
+      () => void lan.halfOpen(y, x),
+      () => later(breakMs, lan.blackhole(x, y)),
+      () => later(breakMs, lan.blackhole(y, x)),
+    ];
+    later(atMs, pick(kinds));
   }
   await clock.advance(10_000);
 
