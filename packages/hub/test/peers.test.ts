@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { decodeBase64Url, encodeBase64Url, systemClock } from "@fed/core";
+import { decodeBase64Url, encodeBase64Url, type FedError, systemClock } from "@fed/core";
 import { expectCode } from "@fed/core/testing";
 import { createLanTransport } from "@fed/transport-lan";
 import {
@@ -28,7 +28,9 @@ async function intrude(to: Hub, leaf: Uint8Array, key: KeyPair, ...cas: Uint8Arr
     },
   });
   const connection = await transport.dial(addressOf(to));
-  connection.close();
+  // A hub greets, so what it thinks of whoever dials is heard after the dial.
+  const error = await new Promise<FedError | undefined>((closed) => connection.start({ message() {}, closed }));
+  if (error) throw error;
 }
 
 async function refused(hub: Hub): Promise<unknown[]> {

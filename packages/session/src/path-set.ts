@@ -139,7 +139,12 @@ export class PathSet {
     const used = chosen.length > 0 ? chosen : this.#all.slice(0, 1);
     if (this.#followed && !used.includes(this.#followed)) used.push(this.#followed);
     for (const path of this.#used) if (!used.includes(path)) path.rest();
-    if (used[0] !== this.first) this.#options.outbox.flight.restart(this.#options.resend.sequence);
+    const [first] = used;
+    if (first !== this.first) {
+      this.#options.outbox.flight.restart(this.#options.resend.sequence);
+      // It is in use already where the peer was followed there, who may have left it since.
+      if (first && this.#used.includes(first)) first.tell();
+    }
     this.#used = used;
     for (const path of used) path.begin();
     this.#transport = this.#used[0]?.transport ?? this.#transport;

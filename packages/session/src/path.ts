@@ -130,6 +130,11 @@ export class LivePath implements SessionPath {
     if (this.#host.received > 0) this.acknowledge();
   }
 
+  /** It is preferred from now on, and was in use before: the peer hears so as well. */
+  tell(): void {
+    if (!this.#over) this.#sendFrom(this.#position);
+  }
+
   /** It is used no more. */
   rest(): void {
     this.#used = false;

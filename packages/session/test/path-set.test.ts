@@ -4,7 +4,7 @@ import { createMemoryNetwork } from "@fed/core/memory";
 import { createEmulator, createTestClock, createVirtualClock, expectCode, patternBytes } from "@fed/core/testing";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createSessions } from "../src/index.js";
+import { createSessions, type SessionLimits } from "../src/index.js";
 import { alice, bob, epochOf, noStreams } from "./fixture.js";
 import { hubs, openPair, type Pair } from "./hubs.js";
 
@@ -62,9 +62,9 @@ describe("several connections at once", () => {
     await here.send(patternBytes(5, 5));
   });
 
-  it("one that loses acknowledgements does not stop the peer for good: they are told again on the other", async () => {
+  /** A session over two networks, and a stream on it: alice's end, bob's. */
+  async function overTwo(limits: Partial<SessionLimits> = {}) {
     const clock = createTestClock();
-    const limits = { maxResendMessages: 4 };
     const near = createSessions({ epoch: epochOf(1), clock, limits });
     const far = createSessions({ epoch: epochOf(2), clock, limits });
     const met = Promise.withResolvers<Stream>();
@@ -81,7 +81,38 @@ describe("several connections at once", () => {
     }
     const [here, there] = sessions[0]!;
     const toBob = here.open(new Uint8Array(1));
-    const toAlice = await met.promise;
+    return { clock, networks, here, there, toBob, toAlice: await met.promise };
+  }
+
+  it("are told of a move to one that was in use already: the peer may have left it since", async () => {
+    const { clock, networks, here, there, toBob, toAlice } = await overTwo();
+    // Bob goes to the second one and comes back; alice goes on sending there as well.
+    await toAlice.send(patternBytes(10, 0));
+    expect(await toBob.receive()).toEqual(patternBytes(10, 0));
+    there.use(there.paths[1]!);
+    await clock.advance(0);
+    there.use(there.paths[0]!);
+    await toBob.send(patternBytes(10, 1));
+    await toAlice.send(patternBytes(10, 2));
+    expect(await toAlice.receive()).toEqual(patternBytes(10, 1));
+    expect(await toBob.receive()).toEqual(patternBytes(10, 2));
+    networks[0].cut(alice.hubId, bob.hubId);
+    await toBob.send(patternBytes(10, 3));
+    expect(await toAlice.receive()).toEqual(patternBytes(10, 3));
+    await toAlice.send(patternBytes(10, 4));
+    let answered = false;
+    const answer = toBob.receive().finally(() => {
+      answered = true;
+    });
+    await clock.advance(100);
+    expect(answered).toBe(false);
+    here.use(here.paths[1]!, here.paths[0]!);
+    await clock.advance(0);
+    expect(await answer).toEqual(patternBytes(10, 4));
+  });
+
+  it("one that loses acknowledgements does not stop the peer for good: they are told again on the other", async () => {
+    const { clock, networks, here, there, toBob, toAlice } = await overTwo({ maxResendMessages: 4 });
     await clock.advance(300);
     for (let i = 0; i < 4; i++) {
       void toAlice.send(patternBytes(3_000, i));
