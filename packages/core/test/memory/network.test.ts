@@ -10,7 +10,7 @@ import {
 } from "@fed/core/testing";
 import { describe, expect, it } from "vitest";
 import type { Candidate, Connection } from "../../src/index.js";
-import { CoreError, encodeUtf8 } from "../../src/index.js";
+import { CoreError, encodeUtf8, PeerError } from "../../src/index.js";
 import { identityOf } from "../identity.js";
 
 async function setup(options: MemoryNetworkOptions = {}): Promise<TransportFixture> {
@@ -216,6 +216,28 @@ describe("contract", () => {
       await expectCode(dialler.dial("hub-b"), "INVALID_JSON");
     }
   });
+});
+
+it("a hub that greets is heard by whoever dials it, who learns of its refusal afterwards", async () => {
+  const network = createMemoryNetwork({ latencyMs: 1 });
+  const authenticator = refusableAuthenticator(memoryAuthenticator);
+  const greeting = Uint8Array.of(1, 2, 3);
+  const connections: Connection[] = [];
+  const refusals: string[] = [];
+  await network.transport({ identity: identityOf("b"), authenticator, greeting }).listen({
+    connection: (connection) => void connections.push(connection),
+    refused: (_address, { code }) => void refusals.push(code),
+  });
+  const { dial } = network.transport({ identity: identityOf("a") });
+  const accepted = await dial(identityOf("b").hubId);
+  expect([accepted.greeting, connections[0]!.greeting]).toEqual([greeting, undefined]);
+  authenticator.refuse(new CoreError({ code: "ABORTED", message: "Not today." }));
+  const refused = await dial(identityOf("b").hubId);
+  refused.send(bytes);
+  const error = await readConnection(refused).closed;
+  expect(error).toBeInstanceOf(PeerError);
+  expect(error).toMatchObject({ code: "ABORTED" });
+  expect([connections.length, refusals]).toEqual([1, ["ABORTED"]]);
 });
 
 it("discovery tells who listens, now and later, but never oneself", async () => {
