@@ -10,7 +10,7 @@ import { createFleet, type Hub, identityOf } from "./fleet.js";
 
 const isSoak = process.env.FED_SOAK === "1";
 const hubCount = 20;
-const runs = isSoak ? 3000 : 60;
+const runs = isSoak ? 3000 : 80;
 /** What a path may hold beyond its high-water mark: the message that crosses it, and answers. */
 const mostQueuedBytes = (256 + 128) * 1024;
 
