@@ -12,6 +12,7 @@ import type {
   Caller,
   Consent,
   ConsentGiven,
+  ConsentRequest,
   KeyJournal,
   LocalApps,
   Notification,
@@ -56,8 +57,6 @@ export interface ExecutionRequest {
 interface Running {
   readonly request: ExecutionRequest;
   readonly caller: Caller;
-  /** Among those that run. */
-  place: number;
 }
 
 /** Runs calls of this hub's own apps. */
@@ -77,11 +76,24 @@ export class Execution {
    * the revocation's, the consent's or the app's own error; the reason of the controller's signal.
    */
   async run(request: ExecutionRequest): Promise<unknown> {
-    const running = await this.#admit(request);
+    let step = "envelope";
+    let running: Running;
+    try {
+      const caller = request.identify();
+      step = "revocation";
+      this.#ports.revocation.assertCaller(caller, request.peer);
+      running = { request, caller };
+    } catch (cause) {
+      const error = toFedError(cause);
+      await this.#record(decisionRecord(request, this.#nowMs(), "deny", `${step}: ${error.code}`));
+      throw error;
+    }
+    // From the check on it can be cut: a revocation that comes while the decision is written down stops the call too.
+    const place = this.#running.add(running);
     try {
       return await this.#decided(running);
     } finally {
-      this.#running.delete(running.place);
+      this.#running.delete(place);
     }
   }
 
@@ -91,22 +103,25 @@ export class Execution {
     const learning = tool === undefined ? undefined : this.#learn(request, caller, tool);
     if (learning) await learning;
     const asked = this.#asked(request, caller, tool);
-    const { rule } = await this.#permit(request, asked);
-    const claim = await this.#claim(request, asked);
+    const decision = this.decide(asked);
+    const { rule } = decision;
+    if (!decision.allow) throw await this.#denied(request, asked, decision);
+    const claim = request.idempotency && (await this.#claim(request, asked, request.idempotency));
     if (claim && !claim.first) {
       await this.#record(decisionRecord(request, this.#nowMs(), "allow", rule, asked, { replay: true }));
       return this.#replayed(claim, request);
     }
     const notify = claim ? notifyAll(request, claim) : request.notify;
     try {
-      const consent = await this.#consent(request, asked, notify);
+      const asking = this.#consent(request, asked, notify);
+      const consent = asking && (await asking);
       if (claim) await this.#keep(claim);
       await this.#record(decisionRecord(request, this.#nowMs(), "allow", rule, asked, consent && { consent }));
     } catch (cause) {
       claim?.release(cause as FedError);
       throw cause;
     }
-    return this.#perform(request, caller, claim, notify);
+    return await this.#perform(request, caller, claim, notify);
   }
 
   #asked(request: ExecutionRequest, caller: Caller, tool: string | undefined): SharingRequest {
@@ -129,37 +144,55 @@ export class Execution {
     return unlessAborted(apps.learn(app, tool, { caller, callId, signal, notify }), signal).catch(() => {});
   }
 
-  /** The policy's decision, if it allows. @throws {RouterError} SHARING_DENIED, written down. */
-  async #permit(request: ExecutionRequest, asked: SharingRequest): Promise<SharingDecision> {
-    const decision = this.decide(asked);
-    if (decision.allow) return decision;
+  /** The policy's refusal, written down. */
+  async #denied(request: ExecutionRequest, asked: SharingRequest, decision: SharingDecision): Promise<RouterError> {
     await this.#record(decisionRecord(request, this.#nowMs(), "deny", decision.rule, asked));
-    throw sharingDenied(asked.app, decision);
+    return sharingDenied(asked.app, decision);
   }
 
-  /** Waits for the owner's operator where it is to be asked. What was taken back meanwhile stays taken back. */
-  async #consent(
+  /** The owner's operator, where it is to be asked. */
+  #consent(
     request: ExecutionRequest,
     asked: SharingRequest,
     notify: ExecutionRequest["notify"],
-  ): Promise<ConsentGiven | undefined> {
+  ): Promise<ConsentGiven> | undefined {
     const { consent } = this.#ports;
     if (!consent || asked.action !== "call") return undefined;
-    const { callId, app, method, params, peer, controller } = request;
+    const { callId, app, method, params, peer } = request;
     const { tool, risk, caller } = asked;
+    const question = { callId, app, method, params, tool, risk, caller, peer, notify };
+    try {
+      return consent.required(question) ? this.#consented(request, asked, consent, question) : undefined;
+    } catch (cause) {
+      return this.#withheld(request, asked, cause);
+    }
+  }
+
+  /** Waits for the operator. What was taken back meanwhile stays taken back. */
+  async #consented(
+    request: ExecutionRequest,
+    asked: SharingRequest,
+    consent: Consent,
+    question: ConsentRequest,
+  ): Promise<ConsentGiven> {
+    const { signal } = request.controller;
     let given: ConsentGiven;
     try {
-      const question = { callId, app, method, params, tool, risk, caller, peer, notify };
-      if (!consent.required(question)) return undefined;
-      given = await unlessAborted(consent.decide(question, controller.signal), controller.signal);
-      this.#ports.revocation.assertCaller(caller, peer);
+      given = await unlessAborted(consent.decide(question, signal), signal);
+      this.#ports.revocation.assertCaller(asked.caller, request.peer);
     } catch (cause) {
-      const error = toFedError(cause);
-      await this.#record(decisionRecord(request, this.#nowMs(), "deny", `consent: ${error.code}`, asked));
-      throw error;
+      return this.#withheld(request, asked, cause);
     }
-    await this.#permit(request, asked);
+    const decision = this.decide(asked);
+    if (!decision.allow) throw await this.#denied(request, asked, decision);
     return given;
+  }
+
+  /** There is no consent, because of `cause`: written down and thrown. */
+  async #withheld(request: ExecutionRequest, asked: SharingRequest, cause: unknown): Promise<never> {
+    const error = toFedError(cause);
+    await this.#record(decisionRecord(request, this.#nowMs(), "deny", `consent: ${error.code}`, asked));
+    throw error;
   }
 
   /** The policy's decision; a throw denies. */
@@ -186,23 +219,6 @@ export class Execution {
     for (const running of this.#running) if (concerns(running)) running.request.controller.abort(error);
   }
 
-  /** From the check on it can be cut: a revocation that comes while the decision is written down stops the call too. */
-  async #admit(request: ExecutionRequest): Promise<Running> {
-    let step = "envelope";
-    try {
-      const caller = request.identify();
-      step = "revocation";
-      this.#ports.revocation.assertCaller(caller, request.peer);
-      const running = { request, caller, place: 0 };
-      running.place = this.#running.add(running);
-      return running;
-    } catch (cause) {
-      const error = toFedError(cause);
-      await this.#record(decisionRecord(request, this.#nowMs(), "deny", `${step}: ${error.code}`));
-      throw error;
-    }
-  }
-
   async #keep(claim: Claim): Promise<void> {
     try {
       await claim.keep();
@@ -218,9 +234,11 @@ export class Execution {
   }
 
   /** Synchronous up to the claim, so that of two equal keys exactly one runs. */
-  async #claim(request: ExecutionRequest, asked: SharingRequest): Promise<Claim | undefined> {
-    if (!request.idempotency) return undefined;
-    const { key, digest } = request.idempotency;
+  async #claim(
+    request: ExecutionRequest,
+    asked: SharingRequest,
+    { key, digest }: NonNullable<ExecutionRequest["idempotency"]>,
+  ): Promise<Claim> {
     try {
       return this.#outcomes.claim(asked.caller, request.app, key, digest);
     } catch (cause) {

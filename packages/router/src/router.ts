@@ -138,7 +138,8 @@ class HubRouter implements Router {
     };
     const place = this.#calls.add({ deadline, caller });
     try {
-      const hubId = await this.locate(target, options);
+      const { hub, app } = target;
+      const hubId = hub === undefined ? await this.#ownerOf(app, options) : this.#directory.resolve(hub);
       return await (hubId === this.#options.self.hubId
         ? this.#callHere(target, { ...options, onNotification }, deadline)
         : this.#callThere(hubId, target, { ...options, onNotification }, deadline));

@@ -47,9 +47,14 @@ export function createAdmission(clock: Clock, rate: Rate = defaultOperatorRate):
   }
 
   return {
-    async request(operator, answer) {
-      rates.take(operator.principal);
-      return counted(requests, operator, answer);
+    async request({ principal }, answer) {
+      rates.take(principal);
+      requests.take(principal);
+      try {
+        return await answer();
+      } finally {
+        requests.release(principal);
+      }
     },
     hold: (operator) => memory.hold(operator),
     call: (operator, method, work) =>

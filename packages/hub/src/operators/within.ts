@@ -24,8 +24,11 @@ export interface Way {
  * Sends what `operator` may send; of a listing of tools it sees those that it may call.
  * @throws {HubError} APP_NOT_ALLOWED.
  */
-export async function sendWithin(operator: Operator, target: AppTarget, { locate, send }: Way): Promise<unknown> {
-  if (!operator.allow) return send(target.hub);
+export function sendWithin(operator: Operator, target: AppTarget, way: Way): Promise<unknown> {
+  return operator.allow ? sendAllowed(operator, target, way) : way.send(target.hub);
+}
+
+async function sendAllowed(operator: Operator, target: AppTarget, { locate, send }: Way): Promise<unknown> {
   const { app, method, params } = target;
   const named = target.hub ?? onlyHub(operator, app);
   const hub = await locate({ app, ...(named === undefined ? {} : { hub: named }) });

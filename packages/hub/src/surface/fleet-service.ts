@@ -50,34 +50,45 @@ const taskPrefix = "fed1.";
 /** The service behind `/mcp`. */
 export function createFleetService(backend: FleetBackend): McpService {
   return {
-    async request(method, params, options) {
-      switch (method) {
-        case "server/discover":
-          return stamped({
-            supportedVersions: [modernRevision],
-            capabilities: { tools: {} },
-            instructions,
-            ttlMs: 3_600_000,
-            cacheScope: "private",
-          });
-        case "tools/list":
-          return stamped({ tools: toolsFor(options.operator), ttlMs: 3_600_000, cacheScope: "private" });
-        case "tools/call":
-          return callOwnTool(backend, params, options);
-        case "subscriptions/listen":
-          // The tools here never change.
-          options.notify({ method: "notifications/subscriptions/acknowledged", params: { notifications: {} } });
-          return stamped({});
-        case "tasks/get":
-        case "tasks/update":
-        case "tasks/cancel":
-        case "tasks/result":
-          return callTask(backend, method, params, options);
-        default:
-          throw new HubError({ code: "METHOD_NOT_SUPPORTED", message: `Method not found: ${method.slice(0, 128)}` });
-      }
+    request(method, params, options) {
+      // What is asked most takes the shortest way.
+      if (method === "tools/call" && params.name === "app.call") return callTool(backend, params, options);
+      return answer(backend, method, params, options);
     },
   };
+}
+
+async function answer(
+  backend: FleetBackend,
+  method: string,
+  params: Record<string, unknown>,
+  options: McpRequestOptions,
+): Promise<Record<string, unknown>> {
+  switch (method) {
+    case "server/discover":
+      return stamped({
+        supportedVersions: [modernRevision],
+        capabilities: { tools: {} },
+        instructions,
+        ttlMs: 3_600_000,
+        cacheScope: "private",
+      });
+    case "tools/list":
+      return stamped({ tools: toolsFor(options.operator), ttlMs: 3_600_000, cacheScope: "private" });
+    case "tools/call":
+      return callOwnTool(backend, params, options);
+    case "subscriptions/listen":
+      // The tools here never change.
+      options.notify({ method: "notifications/subscriptions/acknowledged", params: { notifications: {} } });
+      return stamped({});
+    case "tasks/get":
+    case "tasks/update":
+    case "tasks/cancel":
+    case "tasks/result":
+      return callTask(backend, method, params, options);
+    default:
+      throw new HubError({ code: "METHOD_NOT_SUPPORTED", message: `Method not found: ${method.slice(0, 128)}` });
+  }
 }
 
 async function callOwnTool(
@@ -85,15 +96,14 @@ async function callOwnTool(
   params: Record<string, unknown>,
   options: McpRequestOptions,
 ): Promise<Record<string, unknown>> {
-  const name = params.name as FleetTool;
-  if (typeof name !== "string" || !Object.hasOwn(fleetInputs, name)) {
+  const name = params.name as keyof typeof tools;
+  if (typeof name !== "string" || !Object.hasOwn(tools, name)) {
     throw new HubError({ code: "REQUEST_INVALID", message: `Tool ${String(name).slice(0, 128)} not found` });
   }
   const input = isObject(params.arguments) ? params.arguments : {};
-  if (name === "app.call") return callTool(backend, input, params, options);
   try {
-    const answer = await tools[name](backend, input, options);
-    return stamped({ content: [{ type: "text", text: JSON.stringify(answer) }], structuredContent: answer });
+    const answered = await tools[name](backend, input, options);
+    return stamped({ content: [{ type: "text", text: JSON.stringify(answered) }], structuredContent: answered });
   } catch (cause) {
     return failure(cause, {});
   }
@@ -128,12 +138,13 @@ const tools: Readonly<Record<Exclude<FleetTool, "app.call">, Tool>> = {
   },
 };
 
+/** `app.call`. */
 async function callTool(
   backend: FleetBackend,
-  input: Record<string, unknown>,
-  { requestState, inputResponses, _meta, task }: Record<string, unknown>,
+  { arguments: given, requestState, inputResponses, _meta, task }: Record<string, unknown>,
   { operator, signal, notify }: McpRequestOptions,
 ): Promise<Record<string, unknown>> {
+  const input = isObject(given) ? given : {};
   let target: CallInput;
   try {
     target = isCallInput(input) ? input : valid(fleetInputs["app.call"], input);

@@ -58,7 +58,7 @@ export function createMcpEndpoint(options: McpEndpointOptions): McpEndpoint {
       return refuse(400, rpcCodes.parseError, "Parse error");
     }
     const revision = revisionOf(body, headers);
-    if (revision === modernRevision) return serveModern(exchange, body as RpcRequest, revision);
+    if (revision === modernRevision) return await serveModern(exchange, body as RpcRequest, revision);
     if (revision !== undefined) return legacy.post(exchange, body);
     // Seldom needed, and too much to load for a hub that is idle.
     const { classifyInboundRequest } = await import("@modelcontextprotocol/server");

@@ -48,7 +48,7 @@ export class CallWatch {
   }
 
   /** Watches a request of an agent of this hub, from `work` being called to its end. */
-  async agentCall<T>(
+  agentCall<T>(
     target: AppTarget,
     operator: string,
     onNotification: ((notification: Notification) => void) | undefined,
@@ -86,7 +86,7 @@ export class CallWatch {
             observed.notifications++;
             onNotification(notification);
           }),
-        send: async (hubId, forward) => {
+        send: (hubId, forward) => {
           const local = hubId === this.#options.selfId;
           const path = local ? "local" : (this.#options.pathTo(hubId) ?? "none");
           observed.hub = hubId;
