@@ -30,7 +30,7 @@ class RunningDeadline implements Deadline {
   readonly #lastMs: number;
   #endMs: number;
   #timer: Timer | undefined;
-  /** Made for whoever asks for it: most calls of this hub's own apps end without. */
+  /** Made for whoever asks for it. */
   #ended: PromiseWithResolvers<never> | undefined;
 
   constructor(clock: Clock, afterMs: number, outer: AbortSignal | undefined) {

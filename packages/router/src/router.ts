@@ -16,7 +16,7 @@ import { Catalogue } from "./catalogue.js";
 import type { AppPage, CatalogueEntry, PageOptions, Place, ShowOptions } from "./catalogue-page.js";
 import type { SearchOptions, SearchPage } from "./catalogue-search.js";
 import type { LocateOptions, Router, RouterOptions } from "./contract.js";
-import { createDeadline, type Deadline, unlessAborted } from "./deadline.js";
+import { createDeadline, type Deadline } from "./deadline.js";
 import { Directory, type PeerStatus } from "./directory.js";
 import { RouterError } from "./errors.js";
 import { Execution } from "./execution.js";
@@ -268,7 +268,7 @@ class HubRouter implements Router {
         if (!signal.aborted) onNotification?.(notification);
       },
     });
-    return unlessAborted(work, signal);
+    return Promise.race([work, deadline.ended]);
   }
 
   #callThere(hubId: HubId, target: CallTarget, options: CallOptions, deadline: Deadline): Promise<unknown> {

@@ -96,9 +96,11 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       if (response.destroyed) return;
       const admit = <T>(read: () => Promise<T>) => admission.request(operator, read);
       const holding = admission.hold(operator);
-      response.on("close", holding.release);
       const standing = options.exchanges.begin(operator);
-      response.on("close", standing.close);
+      response.on("close", () => {
+        holding.release();
+        standing.close();
+      });
       const exchange = { service, endpoint: path, operator, request, response, holding, standing, admit };
       await underHeaders(headers, () => mcp.serve(exchange));
     } catch (cause) {
