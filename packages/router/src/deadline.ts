@@ -9,6 +9,8 @@ export interface Deadline {
   readonly signal: AbortSignal;
   /** Rejects when the signal aborts; never resolves. */
   readonly ended: Promise<never>;
+  /** `work`, unless this ends first. */
+  during<T>(work: Promise<T>): Promise<T>;
   cancel(error: FedError): void;
   /** Begins the time anew, for an hour in all: what makes progress is not given up. */
   renew(): void;
@@ -58,6 +60,10 @@ class RunningDeadline implements Deadline {
     return this.#ended.promise;
   }
 
+  during<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.ended]);
+  }
+
   cancel(error: FedError): void {
     if (this.signal.aborted) return;
     this.#controller.abort(error);
@@ -87,27 +93,5 @@ function expired(afterMs: number): RouterError {
     code: "DEADLINE_EXCEEDED",
     message: `No answer and no progress within ${afterMs} ms; the call was cancelled.`,
     hint: "It may have taken effect: look before you repeat it.",
-  });
-}
-
-/** `work`, or the reason of `signal` as soon as it aborts. */
-export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) {
-    work.catch(() => {});
-    return Promise.reject(abortedError(signal));
-  }
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(abortedError(signal));
-    signal.addEventListener("abort", onAbort);
-    work.then(
-      (result) => {
-        signal.removeEventListener("abort", onAbort);
-        resolve(result);
-      },
-      (cause: unknown) => {
-        signal.removeEventListener("abort", onAbort);
-        reject(cause);
-      },
-    );
   });
 }

@@ -3,7 +3,7 @@
  * the decision (durable), the app, audit of the outcome. ARCHITECTURE "The way of one call".
  */
 import { type Clock, encodeUtf8, type FedError, type HubId, LiveSet, type PeerIdentity, toFedError } from "@fed/core";
-import { unlessAborted } from "./deadline.js";
+import type { Deadline } from "./deadline.js";
 import { appError, RouterError } from "./errors.js";
 import { type Claim, OutcomeTable } from "./outcomes.js";
 import type {
@@ -49,8 +49,8 @@ export interface ExecutionRequest {
   identify(): Caller;
   /** With the digest of the request it stands for. */
   readonly idempotency: { readonly key: string; readonly digest: Uint8Array } | undefined;
-  /** Aborting it cancels the app's work. */
-  readonly controller: { readonly signal: AbortSignal; abort(error: FedError): void };
+  /** When it ends, so does the app's work. */
+  readonly deadline: Pick<Deadline, "signal" | "during" | "cancel">;
   notify(notification: Notification): void;
 }
 
@@ -73,7 +73,7 @@ export class Execution {
   /**
    * The app's result.
    * @throws {RouterError} SHARING_DENIED, AUDIT_UNAVAILABLE, IDEMPOTENCY_MISMATCH, BUSY; the verifier's,
-   * the revocation's, the consent's or the app's own error; the reason of the controller's signal.
+   * the revocation's, the consent's or the app's own error; the reason of the deadline's signal.
    */
   async run(request: ExecutionRequest): Promise<unknown> {
     let step = "envelope";
@@ -133,15 +133,15 @@ export class Execution {
 
   /** What a tool can do is looked up before it is decided, for those who may see the app; unknown it counts as the worst. */
   #learn(
-    { app, callId, controller, notify }: ExecutionRequest,
+    { app, callId, deadline, notify }: ExecutionRequest,
     caller: Caller,
     tool: string,
   ): Promise<unknown> | undefined {
     const { apps } = this.#ports;
     if (!apps.learn || apps.hints?.(app, tool)?.risk !== undefined) return undefined;
     if (!this.decide({ action: "list", app, caller }).allow) return undefined;
-    const { signal } = controller;
-    return unlessAborted(apps.learn(app, tool, { caller, callId, signal, notify }), signal).catch(() => {});
+    const { signal } = deadline;
+    return deadline.during(apps.learn(app, tool, { caller, callId, signal, notify })).catch(() => {});
   }
 
   /** The policy's refusal, written down. */
@@ -175,10 +175,10 @@ export class Execution {
     consent: Consent,
     question: ConsentRequest,
   ): Promise<ConsentGiven> {
-    const { signal } = request.controller;
+    const { deadline } = request;
     let given: ConsentGiven;
     try {
-      given = await unlessAborted(consent.decide(question, signal), signal);
+      given = await deadline.during(consent.decide(question, deadline.signal));
       this.#ports.revocation.assertCaller(asked.caller, request.peer);
     } catch (cause) {
       return this.#withheld(request, asked, cause);
@@ -216,7 +216,7 @@ export class Execution {
   }
 
   #cut(error: FedError, concerns: (running: Running) => boolean): void {
-    for (const running of this.#running) if (concerns(running)) running.request.controller.abort(error);
+    for (const running of this.#running) if (concerns(running)) running.request.deadline.cancel(error);
   }
 
   async #keep(claim: Claim): Promise<void> {
@@ -248,11 +248,11 @@ export class Execution {
     }
   }
 
-  async #replayed(claim: Claim, { controller, notify }: ExecutionRequest): Promise<unknown> {
+  async #replayed(claim: Claim, { deadline, notify }: ExecutionRequest): Promise<unknown> {
     const follower: typeof notify = (notification) => notify(notification);
     claim.followers.add(follower);
     try {
-      const outcome = await unlessAborted(claim.outcome, controller.signal);
+      const outcome = await deadline.during(claim.outcome);
       if (outcome.kind === "error") throw outcome.error;
       return outcome.result;
     } finally {
@@ -266,21 +266,22 @@ export class Execution {
     claim: Claim | undefined,
     notify: ExecutionRequest["notify"],
   ): Promise<unknown> {
-    const { app, method, params, callId, controller } = request;
+    const { app, method, params, callId, deadline } = request;
+    const { signal } = deadline;
     const startedMs = this.#ports.clock.monotonicMs();
     let result: unknown;
     let error: FedError | undefined;
     try {
-      if (controller.signal.aborted) throw controller.signal.reason;
+      if (signal.aborted) throw signal.reason;
       // Again: time has passed since the call was let in, and what it does now cannot be taken back.
       this.#ports.revocation.assertCaller(caller, request.peer);
-      const context = { caller, callId, signal: controller.signal, notify };
+      const context = { caller, callId, signal, notify };
       const work = this.#ports.apps.call(app, { method, params }, context);
-      result = this.#shown(request, caller, await unlessAborted(work, controller.signal));
+      result = this.#shown(request, caller, await deadline.during(work));
     } catch (cause) {
       error = appError(cause);
     }
-    const outcome = error ? (controller.signal.aborted ? "cancelled" : "error") : outcomeOf(result);
+    const outcome = error ? (signal.aborted ? "cancelled" : "error") : outcomeOf(result);
     // Behind its decision, in order; the answer does not wait for the disk, see docs/decisions/0006.
     this.#ports.audit
       .append(

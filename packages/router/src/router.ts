@@ -263,12 +263,12 @@ class HubRouter implements Router {
               key: idempotencyKey,
               digest: repetitionDigest(this.#options.digest, app, idempotencyKey, { method, params }),
             },
-      controller: { signal, abort: (error) => deadline.cancel(error) },
+      deadline,
       notify: (notification) => {
         if (!signal.aborted) onNotification?.(notification);
       },
     });
-    return Promise.race([work, deadline.ended]);
+    return deadline.during(work);
   }
 
   #callThere(hubId: HubId, target: CallTarget, options: CallOptions, deadline: Deadline): Promise<unknown> {

@@ -1,5 +1,6 @@
 /** The owner's side of `call`, `listen`, `list` and `changed` streams. */
 import { type Clock, type FedError, type HubId, type Stream, toFedError } from "@fed/core";
+import { createDeadline, type Deadline } from "./deadline.js";
 import { RouterError } from "./errors.js";
 import type { Execution } from "./execution.js";
 import { InFlight } from "./in-flight.js";
@@ -63,10 +64,10 @@ export class Server {
   async call(there: PeerSession, stream: Stream, header: StreamHeader): Promise<void> {
     await this.#answer(there, stream, header.k === "listen" ? "listen" : "call", async () => {
       const call = parseCallHeader(header);
-      const controller = new AbortController();
-      const settled = this.#watch(stream, controller, call.idempotencyKey !== undefined);
+      const deadline = createDeadline(this.#ports.clock, Number.POSITIVE_INFINITY, undefined);
+      const settled = this.#watch(stream, deadline, call.idempotencyKey !== undefined);
       try {
-        const result = await this.#execute(there, stream, call, controller);
+        const result = await this.#execute(there, stream, call, deadline);
         return encodeResult(result, this.#ports.revocation.size, this.#maxBytes(there) - 5);
       } finally {
         settled();
@@ -94,25 +95,19 @@ export class Server {
     this.#ports.onChanged(there.peer.hubId);
   }
 
-  async #execute(there: PeerSession, stream: Stream, call: CallHeader, controller: AbortController): Promise<unknown> {
+  async #execute(there: PeerSession, stream: Stream, call: CallHeader, deadline: Deadline): Promise<unknown> {
     const body = await stream.receive();
     if (!body) throw new RouterError({ code: "REQUEST_MALFORMED", message: "The call has no body." });
     const { hubId } = there.peer;
     this.#requestBytes.take(hubId, body.length);
     try {
-      return await this.#run(there, stream, call, body, controller);
+      return await this.#run(there, stream, call, body, deadline);
     } finally {
       this.#requestBytes.release(hubId, body.length);
     }
   }
 
-  #run(
-    there: PeerSession,
-    stream: Stream,
-    call: CallHeader,
-    body: Uint8Array,
-    controller: AbortController,
-  ): Promise<unknown> {
+  #run(there: PeerSession, stream: Stream, call: CallHeader, body: Uint8Array, deadline: Deadline): Promise<unknown> {
     const { method, params } = parseBody(body);
     if (kindOf(method) !== call.kind) {
       throw new RouterError({ code: "REQUEST_MALFORMED", message: `${method} does not travel on such a stream.` });
@@ -129,8 +124,8 @@ export class Server {
       identify: () => this.#identify(there, call.envelope, bodyDigest),
       idempotency:
         key === undefined ? undefined : { key, digest: repetitionDigest(digest, call.app, key, { method, params }) },
-      controller,
-      notify: notifier(stream, controller),
+      deadline,
+      notify: notifier(stream, deadline),
     });
   }
 
@@ -181,16 +176,16 @@ export class Server {
    * session for as long as its outcome would be remembered: its caller comes back for it over another path.
    * @returns what to call when the app has ended.
    */
-  #watch(stream: Stream, controller: AbortController, keyed: boolean): () => void {
+  #watch(stream: Stream, deadline: Deadline, keyed: boolean): () => void {
     let ended = false;
     let cancelTimer = () => {};
     stream.closed.then((error: FedError | undefined) => {
       if (ended || error === undefined) return;
       if (!keyed || cancelCodes.has(error.code)) {
-        controller.abort(error);
+        deadline.cancel(error);
         return;
       }
-      const timer = this.#ports.clock.setTimer(limits.outcomeLifeMs, () => controller.abort(error));
+      const timer = this.#ports.clock.setTimer(limits.outcomeLifeMs, () => deadline.cancel(error));
       cancelTimer = () => timer.cancel();
     });
     return () => {
@@ -205,12 +200,12 @@ export class Server {
 }
 
 /** Sends notifications as the caller's credit allows: a caller that does not read must not fill this hub's memory. */
-function notifier(stream: Stream, controller: AbortController): (notification: Notification) => void {
+function notifier(stream: Stream, deadline: Deadline): (notification: Notification) => void {
   let queued = 0;
   return (notification) => {
-    if (controller.signal.aborted) return;
+    if (deadline.signal.aborted) return;
     if (queued >= limits.notificationQueue) {
-      if (!isDroppable(notification)) controller.abort(tooSlow());
+      if (!isDroppable(notification)) deadline.cancel(tooSlow());
       return;
     }
     let frame: Uint8Array;
