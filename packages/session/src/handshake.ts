@@ -127,7 +127,8 @@ export function shakeHands(connection: Connection, options: HandshakeOptions): P
 
 /** The connection is over before the peer has said which session it belongs to. */
 function giveUp({ session, path }: Begun, error: FedError, tell: boolean): void {
-  if (error instanceof PeerError) session.refused(path, error);
+  if (session.isMet) path.connectionClosed(error);
+  else if (error instanceof PeerError) session.refused(error);
   else if (tell) session.breach(error);
   else path.connectionClosed(error);
 }

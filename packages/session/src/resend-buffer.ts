@@ -60,13 +60,18 @@ export class ResendBuffer {
     return this.#batches[this.#head + ordinal - this.oldest];
   }
 
+  /** @throws {SessionError} PROTOCOL_ERROR for more than was sent. */
+  check(count: number): void {
+    if (count > this.sequence) throw protocolError("The peer acknowledged more frames than it was sent.");
+  }
+
   /**
    * The peer has received this many sequenced frames. A lower count than an earlier one was overtaken on the way.
    * @returns whether that is news.
    * @throws {SessionError} PROTOCOL_ERROR for more than was sent.
    */
   acknowledge(count: number): boolean {
-    if (count > this.sequence) throw protocolError("The peer acknowledged more frames than it was sent.");
+    this.check(count);
     if (count <= this.acknowledged) return false;
     this.acknowledged = count;
     for (let batch = this.#batches[this.#head]; batch && batch.next <= count; batch = this.#batches[this.#head]) {

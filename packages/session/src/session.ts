@@ -86,7 +86,6 @@ export class LiveSession implements Session, StreamHost, PathHost {
   #peer: PeerIdentity;
   #parked = new Set<SendHalf>();
   #relieveBelow: number;
-  /** Whether the peer has said on any connection that it holds this session. */
   #isMet = false;
   #over = false;
   #error: FedError | undefined;
@@ -151,6 +150,11 @@ export class LiveSession implements Session, StreamHost, PathHost {
     return this.#over;
   }
 
+  /** Whether the peer's RESUME has come on any connection of it; one that begins with that is met from the start. */
+  get isMet(): boolean {
+    return this.#isMet;
+  }
+
   /** Sequenced frames received, each once. */
   get received(): number {
     return this.#acknowledger.received;
@@ -162,8 +166,7 @@ export class LiveSession implements Session, StreamHost, PathHost {
 
   /**
    * Goes on over one more connection, whose peer the caller has found to be the one of this session. The peer has received
-   * so many frames; undefined: it has not said yet.
-   * @throws {SessionError} PROTOCOL_ERROR when that is more than it was sent.
+   * so many frames; undefined: it has not said yet. {@link checkReceived} comes first.
    */
   attach(connection: Connection, peer: PeerIdentity, received: number | undefined): LivePath {
     if (received !== undefined) this.met(received);
@@ -173,16 +176,20 @@ export class LiveSession implements Session, StreamHost, PathHost {
     return path;
   }
 
-  /** The peer holds this session and has received so many frames. @throws {SessionError} PROTOCOL_ERROR as {@link attach}. */
+  /** @throws {SessionError} PROTOCOL_ERROR when `received` is more frames than the peer was sent. */
+  checkReceived(received: number): void {
+    this.resend.check(received);
+  }
+
+  /** The peer holds this session and has received so many frames. */
   met(received: number): void {
     this.acknowledged(received);
     this.#isMet = true;
   }
 
-  /** The peer has refused the connection that it was begun on. Without another since, none of its streams was taken. */
-  refused(path: LivePath, error: FedError): void {
-    if (this.#isMet) path.connectionClosed(error);
-    else this.#end(error, false, goingAwayError(error));
+  /** The peer has refused the connection that it was begun on, and met it on no other: none of its streams was taken. */
+  refused(error: FedError): void {
+    this.#end(error, false, goingAwayError(error));
   }
 
   open(header: Uint8Array, options: OpenOptions = {}): Stream {

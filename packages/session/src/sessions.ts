@@ -3,6 +3,8 @@ import {
   type Clock,
   type Connection,
   equalBytes,
+  type FedError,
+  PeerError,
   type PeerIdentity,
   type Session,
   type SessionHandler,
@@ -34,10 +36,12 @@ export interface SessionsOptions {
 export interface OpenSessionOptions {
   /**
    * Called, before `open` returns, with a session that this side begins on the connection at once: it has dialled, there is
-   * none with this peer, and the peer has greeted. What is sent on it leaves behind RESUME, a round trip sooner; nothing is
-   * received on it before the peer has answered, and then the promise resolves with it. When that rejects instead with a
-   * PeerError, the peer has taken nothing: the session ends with that error and its streams with GOING_AWAY. With any other
-   * error nobody knows, and the session waits for another connection, as one does that has lost its last.
+   * none with this peer, the peer has greeted, and has not refused the last one with SESSION_EXPIRED. What is sent on it leaves
+   * behind RESUME, a round trip sooner; nothing is received on it before the peer has answered, and then the promise resolves
+   * with it. When that rejects instead and the peer has answered on another connection, the session goes on there. If not:
+   * with a PeerError the peer has taken nothing, and the session ends with that error and its streams with GOING_AWAY; with a
+   * breach of the peer's it ends with PROTOCOL_ERROR; with any other error nobody knows, and it waits for another connection,
+   * as one does that has lost its last.
    */
   early?(session: Session): void;
 }
@@ -80,6 +84,8 @@ interface Peer {
   /** The generation after that of the session that stands or stood last. */
   next: number;
   session: LiveSession | undefined;
+  /** It has refused a session that began early with a generation that is over there: the next RESUME waits for its answer. */
+  isAhead: boolean;
   /** Boots of it that a newer one has taken the place of. */
   readonly replaced: Uint8Array[];
 }
@@ -101,7 +107,7 @@ export function createSessions(options: SessionsOptions): Sessions {
     if (peers.size >= MAX_PEERS) {
       throw new SessionError({ code: "TOO_MANY_PEERS", message: `More than ${MAX_PEERS} hubs have been here.` });
     }
-    const peer: Peer = { epoch: unknownEpoch, next: 0, session: undefined, replaced: [] };
+    const peer: Peer = { epoch: unknownEpoch, next: 0, session: undefined, isAhead: false, replaced: [] };
     peers.set(key, peer);
     return peer;
   }
@@ -117,6 +123,7 @@ export function createSessions(options: SessionsOptions): Sessions {
     const { session } = peer;
     peer.epoch = theirs;
     peer.next = 0;
+    peer.isAhead = false;
     peer.session = undefined;
     session?.replace(hubRestartedError(), hubDuplicateError());
   }
@@ -140,6 +147,7 @@ export function createSessions(options: SessionsOptions): Sessions {
       limits,
     });
     peer.next = init.generation + 1;
+    peer.isAhead = false;
     peer.session = session;
     void session.closed.then(() => {
       if (peer.session === session) peer.session = undefined;
@@ -170,7 +178,11 @@ export function createSessions(options: SessionsOptions): Sessions {
     if (theirs.early && !(isForMe && theirs.generation === generation)) throw sessionExpiredError(undefined);
     const claimed = isForMe && theirs.generation === generation ? theirs.received : 0;
     const standing = standingWith(peer);
+    if (begun && (standing !== begun.session || generation > standing.generation)) {
+      throw protocolError("The peer goes on with another session than was begun with it.");
+    }
     if (standing?.generation === generation) {
+      standing.checkReceived(claimed);
       if (!begun)
         return () => ({ session: standing, path: standing.attach(connection, identity, claimed), until: undefined });
       return () => {
@@ -178,7 +190,6 @@ export function createSessions(options: SessionsOptions): Sessions {
         return { session: standing, path: begun.path, until: undefined };
       };
     }
-    if (begun) throw protocolError("The peer goes on with another session than was begun with it.");
     // It has ended here since RESUME was sent.
     if (generation < peer.next) throw sessionExpiredError(undefined);
     if (claimed > 0) throw protocolError("The peer goes on with a session that never was.");
@@ -206,8 +217,8 @@ export function createSessions(options: SessionsOptions): Sessions {
     }
     const peer = peerOf(identity);
     const offered = early && connection.role === "initiator" ? connection.greeting : undefined;
-    const greeting = offered && !standingWith(peer) ? decodeGreeting(offered) : undefined;
-    return shakeHands(connection, {
+    const greeting = offered && !peer.isAhead && !standingWith(peer) ? decodeGreeting(offered) : undefined;
+    const opening = shakeHands(connection, {
       clock,
       timeoutMs: handshakeTimeoutMs,
       say() {
@@ -229,6 +240,12 @@ export function createSessions(options: SessionsOptions): Sessions {
       early: early?.bind(undefined),
       meet: (mine, theirs, begun) => meet(connection, identity, handler, mine, theirs, begun),
     });
+    // Where RESUME is answered both say their generation, and go on with the larger.
+    const refused = (error: FedError) => {
+      if (error instanceof PeerError && error.code === "SESSION_EXPIRED") peer.isAhead = true;
+    };
+    if (greeting) opening.catch(refused);
+    return opening;
   }
 
   return {

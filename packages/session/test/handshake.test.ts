@@ -2,7 +2,7 @@ import { type Connection, encodeUtf8, FedError, PeerError, type Session, type St
 import { createMemoryNetwork, type MemoryNetwork } from "@fed/core/memory";
 import { createTestClock, expectCode, patternBytes, type TestClock } from "@fed/core/testing";
 import { beforeEach, describe, expect, it } from "vitest";
-import { encodeFrame, FLAG_END_MESSAGE, FRAME_DATA, FRAME_END, FRAME_OPEN } from "../src/frame.js";
+import { encodeFrame, FLAG_END_MESSAGE, FRAME_DATA, FRAME_END, FRAME_OPEN, FRAME_RESUME } from "../src/frame.js";
 import { createSessions, encodeGreeting, type Sessions } from "../src/index.js";
 import { resolveLimits } from "../src/limits.js";
 import { encodeReason } from "../src/reason.js";
@@ -246,6 +246,80 @@ describe("a session that begins early", () => {
   });
 });
 
+describe("a session that begins early on a connection where nobody answers", () => {
+  const connectionEnds: readonly [string, (answer: Connection, silent: MemoryNetwork) => void, string][] = [
+    [
+      "refused by the transport",
+      (_, silent) => silent.drop(alice.hubId, bob.hubId, new PeerError({ code: "REVOKED", message: "Out." })),
+      "REVOKED",
+    ],
+    [
+      "refused with END",
+      (far) =>
+        void far.send(encodeFrame(FRAME_END, 0, 0, encodeReason(new FedError({ code: "BUSY", message: "Full." })))),
+      "BUSY",
+    ],
+    ["broken by a breach", (far) => void far.send(resumeFrame({ epoch: epochOf(7) })), "PROTOCOL_ERROR"],
+  ];
+
+  /** Alice has called `text` over a network where bob does not answer, and bob is on another as well. */
+  async function callIntoSilence(text: string) {
+    const silent = createMemoryNetwork({ clock, latencyMs: oneWayMs });
+    const accepted = Promise.withResolvers<Connection>();
+    await silent.transport({ identity: bob, greeting: encodeGreeting(epochOf(2)) }).listen({
+      connection(connection) {
+        connection.start({ message() {}, closed() {} });
+        accepted.resolve(connection);
+      },
+    });
+    const [a, b] = [await start("alice", 1), await start("bob", 2)];
+    const dialling = silent.transport({ identity: alice }).dial(bob.hubId);
+    await clock.advance(2 * oneWayMs);
+    const made: { answer?: string; early?: Session } = {};
+    const first = a.sessions.open(await dialling, noStreams, {
+      early(session) {
+        made.early = session;
+        void call(session, text).then((end) => (made.answer = end));
+      },
+    });
+    first.catch(() => {});
+    await clock.advance(oneWayMs);
+    return { a, b, silent, first, made, far: await accepted.promise };
+  }
+
+  it.each(connectionEnds)("lives on where the peer has met it when that one is %s", async (_, end, code) => {
+    const { a, b, silent, first, made, far } = await callIntoSilence("once");
+    const second = a.dial();
+    await clock.advance(4 * oneWayMs);
+    expect(await second.session).toBe(made.early);
+    made.early!.use(made.early!.paths[1]!);
+    await clock.advance(2 * oneWayMs);
+    expect([made.answer, b.taken]).toEqual(["once", ["once"]]);
+    end(far, silent);
+    await clock.advance(oneWayMs);
+    await expectCode(first, code);
+    expect(made.early!.paths.map(({ id }) => id)).toEqual([second.connection!.id]);
+    const again = call(made.early!, "again");
+    await clock.advance(2 * oneWayMs);
+    expect([await again, b.taken]).toEqual(["again", ["once", "again"]]);
+  });
+
+  it.each(connectionEnds)("ends when that one is %s before the peer has met it on another", async (_, end, code) => {
+    const { a, b, silent, first, made, far } = await callIntoSilence("never");
+    const second = a.dial();
+    await clock.advance(2 * oneWayMs);
+    end(far, silent);
+    await clock.advance(0);
+    await clock.advance(oneWayMs);
+    await expectCode(first, code);
+    expect(made.answer).toBe(code === "PROTOCOL_ERROR" ? "PROTOCOL_ERROR" : "GOING_AWAY");
+    expect(await made.early!.closed).toMatchObject({ code });
+    await clock.advance(4 * oneWayMs);
+    await expectCode(second.session, "SESSION_EXPIRED");
+    expect(b.taken).toEqual([]);
+  });
+});
+
 describe("a peer that refuses", () => {
   it("has taken nothing: the calls say so, and the session is over", async () => {
     const a = await start("alice", 1);
@@ -339,6 +413,75 @@ describe("by hand", () => {
     await expectCode(dialled.session, "PROTOCOL_ERROR");
     expect(dialled.answer).toBe("PROTOCOL_ERROR");
     expect(dialled.early!.paths).toEqual([]);
+  });
+
+  it.each([
+    ["of a side that knows no boot of this one", { peerEpoch: new Uint8Array(16), generation: 0 }],
+    ["with a lower generation", { generation: 0 }],
+  ])("an answer %s goes on with the session that was begun", async (_, resume) => {
+    const a = await start("alice", 1);
+    const answers = [resumeFrame(answering), resumeFrame({ ...answering, ...resume })];
+    await network.transport({ identity: bob, greeting: encodeGreeting(epochOf(2)) }).listen({
+      connection(connection) {
+        connection.start({ message() {}, closed() {} });
+        connection.send(answers.shift()!);
+      },
+    });
+    const first = a.dial();
+    await clock.advance(4 * oneWayMs);
+    (await first.session).close();
+    const second = a.dial();
+    await clock.advance(4 * oneWayMs);
+    expect(second.early).toBeDefined();
+    expect(await second.session).toBe(second.early);
+  });
+
+  it("a peer that has begun several sessions meanwhile refuses one early session, and the next connection settles it", async () => {
+    const [a, b] = [await start("alice", 1), await start("bob", 2)];
+    const unheard = createMemoryNetwork({ clock });
+    await unheard.transport({ identity: alice, greeting: encodeGreeting(epochOf(1)) }).listen({
+      connection: (connection) => connection.start({ message() {}, closed() {} }),
+    });
+    for (let count = 0; count < 3; count++) {
+      const connection = await unheard.transport({ identity: bob }).dial(alice.hubId);
+      const opening = b.sessions.open(connection, noStreams, { early: (session) => session.close() });
+      await Promise.all([expectCode(opening, "CLOSED"), clock.advance(0)]);
+    }
+    const first = a.dial("early");
+    await clock.advance(5 * oneWayMs);
+    await expectCode(first.session, "SESSION_EXPIRED");
+    expect(first.answer).toBe("GOING_AWAY");
+    const second = a.dial();
+    await clock.advance(4 * oneWayMs);
+    expect(second.early).toBeUndefined();
+    const asked = call(await second.session, "settled");
+    await clock.advance(2 * oneWayMs);
+    expect([await asked, b.taken]).toEqual(["settled", ["settled"]]);
+    // From here on both count alike, and sessions begin early again.
+    (await second.session).close();
+    await clock.advance(oneWayMs);
+    const third = a.dial("third");
+    await clock.advance(4 * oneWayMs);
+    expect([third.answer, third.early === (await third.session)]).toEqual(["third", true]);
+  });
+
+  it("who claims to have received more than was sent is refused in place of RESUME, and the session stands", async () => {
+    const b = await start("bob", 2);
+    const dial = async (message: Uint8Array) => {
+      const dialling = network.transport({ identity: alice }).dial(bob.hubId);
+      await clock.advance(2 * oneWayMs);
+      const connection = await dialling;
+      const heard: number[] = [];
+      connection.start({ message: ([type]) => void heard.push(type!), closed() {} });
+      connection.send(message);
+      await clock.advance(2 * oneWayMs);
+      return heard;
+    };
+    const resume = { epoch: epochOf(1), peerEpoch: epochOf(2) };
+    expect(await dial(resumeFrame(resume))).toEqual([FRAME_RESUME]);
+    expect(await dial(resumeFrame({ ...resume, received: 1 }))).toEqual([FRAME_END]);
+    expect(await dial(resumeFrame(resume))).toContain(FRAME_RESUME);
+    expect(b.taken).toEqual([]);
   });
 
   it("what was received before the connection is told of in RESUME", async () => {
