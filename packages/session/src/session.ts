@@ -75,6 +75,8 @@ export class LiveSession implements Session, StreamHost, PathHost {
   readonly pathSet: PathSet;
   readonly sendCredit: SendCredit;
   readonly assemblyBudget: AssemblyBudget;
+  /** Whether the peer's RESUME has come on any connection of it; one that begins with that is met from the start. */
+  isMet = false;
   readonly #init: SessionInit;
   readonly #receiveCredit: ReceiveCredit;
   readonly #tuning: ReturnType<typeof tuneCredit>;
@@ -86,7 +88,6 @@ export class LiveSession implements Session, StreamHost, PathHost {
   #peer: PeerIdentity;
   #parked = new Set<SendHalf>();
   #relieveBelow: number;
-  #isMet = false;
   #over = false;
   #error: FedError | undefined;
 
@@ -150,11 +151,6 @@ export class LiveSession implements Session, StreamHost, PathHost {
     return this.#over;
   }
 
-  /** Whether the peer's RESUME has come on any connection of it; one that begins with that is met from the start. */
-  get isMet(): boolean {
-    return this.#isMet;
-  }
-
   /** Sequenced frames received, each once. */
   get received(): number {
     return this.#acknowledger.received;
@@ -166,7 +162,7 @@ export class LiveSession implements Session, StreamHost, PathHost {
 
   /**
    * Goes on over one more connection, whose peer the caller has found to be the one of this session. The peer has received
-   * so many frames; undefined: it has not said yet. {@link checkReceived} comes first.
+   * so many frames, no more than it was sent; undefined: it has not said yet.
    */
   attach(connection: Connection, peer: PeerIdentity, received: number | undefined): LivePath {
     if (received !== undefined) this.met(received);
@@ -176,15 +172,10 @@ export class LiveSession implements Session, StreamHost, PathHost {
     return path;
   }
 
-  /** @throws {SessionError} PROTOCOL_ERROR when `received` is more frames than the peer was sent. */
-  checkReceived(received: number): void {
-    this.resend.check(received);
-  }
-
   /** The peer holds this session and has received so many frames. */
   met(received: number): void {
     this.acknowledged(received);
-    this.#isMet = true;
+    this.isMet = true;
   }
 
   /** The peer has refused the connection that it was begun on, and met it on no other: none of its streams was taken. */

@@ -182,7 +182,7 @@ export function createSessions(options: SessionsOptions): Sessions {
       throw protocolError("The peer goes on with another session than was begun with it.");
     }
     if (standing?.generation === generation) {
-      standing.checkReceived(claimed);
+      standing.resend.check(claimed);
       if (!begun)
         return () => ({ session: standing, path: standing.attach(connection, identity, claimed), until: undefined });
       return () => {
