@@ -23,7 +23,7 @@ export class PeerSession {
   #links: Link[] = [];
   #best: Link | undefined;
   #holding: Timer | undefined;
-  /** The path that it began on, before the peer had answered there. */
+  /** The path that it began on, before the peer had answered there; undefined once any path is known to work. */
   #early: SessionPath | undefined;
 
   constructor(init: PeerSessionInit) {
@@ -112,6 +112,7 @@ export class PeerSession {
       this.#holding = clock.setTimer(delayMs, () => this.choose());
     }
     this.#send(best);
+    if (best) this.#early = undefined;
     if (best === this.#best) return;
     this.#best = best;
     this.#init.onChosen(this);
