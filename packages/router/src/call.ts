@@ -118,7 +118,9 @@ export class Client {
 
   async #attempts(call: RemoteCall, deadline: Deadline): Promise<unknown> {
     const { paths } = this.#ports;
-    const first = paths.callable(call.hubId) ?? (await this.#soon(call, deadline));
+    // A session that has no path just now, as when a relay restarts, or one that is being dialled, is worth a wait.
+    const soon = (signal: AbortSignal) => paths.whileExpected(call.hubId, signal);
+    const first = paths.callable(call.hubId) ?? (await this.#patient(soon, deadline));
     if (!first) throw paths.cutError(call.hubId) ?? unreachable(call.hubId);
     let there: PeerSession = first;
     let firstEpoch: string | undefined;
@@ -130,38 +132,28 @@ export class Client {
       // Once it may have arrived, every further attempt must be harmless.
       const again = firstEpoch === undefined || isRepeatable(call);
       const next: PeerSession | undefined =
-        again && attempt < maxAttempts ? await this.#next(call, there, deadline) : undefined;
+        again && attempt < maxAttempts ? await this.#next(there, deadline) : undefined;
       // A restarted owner has forgotten the keys it knew.
       const forgotten = firstEpoch !== undefined && !call.readOnly && next?.session.peerEpoch !== firstEpoch;
       if (!next || forgotten) {
-        throw firstEpoch === undefined ? unreachable(call.hubId, outcome.error) : outcomeUnknown(call, outcome.error);
+        if (firstEpoch !== undefined) throw outcomeUnknown(call, outcome.error);
+        throw paths.cutError(call.hubId) ?? unreachable(call.hubId, outcome.error);
       }
       there = next;
     }
   }
 
-  /** Another session for a call that may be repeated; waits for one a little. */
-  async #next(call: RemoteCall, failed: PeerSession, deadline: Deadline): Promise<PeerSession | undefined> {
-    const { paths } = this.#ports;
-    const now = paths.callable(call.hubId, failed);
-    return now || paths.cutError(call.hubId) ? now : this.#patient(call, failed, deadline);
+  /** Another session for a call that may be repeated. */
+  async #next(failed: PeerSession, deadline: Deadline): Promise<PeerSession | undefined> {
+    return this.#patient((signal) => this.#ports.paths.after(failed, signal), deadline);
   }
 
-  /** A path for a session that has none just now, as when a relay restarts, or a session for a hub that is being dialled. */
-  async #soon(call: RemoteCall, deadline: Deadline): Promise<PeerSession | undefined> {
-    return this.#ports.paths.expects(call.hubId) ? this.#patient(call, undefined, deadline) : undefined;
-  }
-
-  async #patient(
-    call: RemoteCall,
-    except: PeerSession | undefined,
-    deadline: Deadline,
-  ): Promise<PeerSession | undefined> {
-    const { paths, clock } = this.#ports;
+  /** Waits a little. */
+  async #patient<T>(wait: (signal: AbortSignal) => Promise<T>, deadline: Deadline): Promise<T> {
     const patience = new AbortController();
-    const timer = clock.setTimer(limits.retryWaitMs, () => patience.abort());
+    const timer = this.#ports.clock.setTimer(limits.retryWaitMs, () => patience.abort());
     try {
-      return await paths.untilCallable(call.hubId, except, AbortSignal.any([patience.signal, deadline.signal]));
+      return await wait(AbortSignal.any([patience.signal, deadline.signal]));
     } finally {
       timer.cancel();
     }

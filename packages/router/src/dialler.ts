@@ -46,6 +46,8 @@ export interface DiallerOptions {
   wanted(target: Target): boolean;
   /** Whether there is a path to the hub now, over whichever transport. */
   reached(hubId: HubId): boolean;
+  /** A dial of the hub is over, or will not be. */
+  tried(hubId: HubId): void;
   /** Dials and opens the session; resolves with who answered. */
   connect(target: Target, signal: AbortSignal): Promise<HubId>;
 }
@@ -72,9 +74,11 @@ export class Dialler {
     return [...this.#targets.values()].filter((target) => target.hubId === hubId);
   }
 
-  /** Whether an address of `hubId` is tried now, or next. */
+  /** Whether an address is tried now, or next, that membership or the operator gives, or where `hubId` has been before. */
   dials(hubId: HubId): boolean {
-    return this.of(hubId).some(({ state }) => state === "dialling" || state === "queued");
+    return this.of(hubId).some(
+      ({ state, member, proved }) => (state === "dialling" || state === "queued") && (member || proved === hubId),
+    );
   }
 
   /** Replaces the addresses that membership gives. */
@@ -203,6 +207,7 @@ export class Dialler {
     this.#queue.delete(target);
     this.#strangers.delete(target);
     this.#targets.delete(keyOf(target.transport.name, target.address));
+    this.#tell(target);
   }
 
   #enqueue(target: Target): void {
@@ -279,7 +284,12 @@ export class Dialler {
       if (this.#has(target)) this.#wait(target);
     } finally {
       timer.cancel();
+      this.#tell(target);
     }
+  }
+
+  #tell({ hubId }: Target): void {
+    if (hubId !== undefined) this.#options.tried(hubId);
   }
 
   /** Full jitter: anything between nothing and the doubled limit, so that hubs do not dial in step. */

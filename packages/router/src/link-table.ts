@@ -84,7 +84,7 @@ export class LinkTable {
   begin(session: Session): PeerSession {
     const made = this.sessionOf(session);
     for (const path of session.paths) made.beginOn(path);
-    this.#wake(made.hubId);
+    this.wake(made.hubId);
     return made;
   }
 
@@ -119,15 +119,16 @@ export class LinkTable {
     return session?.callable && session !== except ? session : undefined;
   }
 
-  /** Like {@link callable}, but waits until there is one; undefined when `signal` aborts first. */
+  /** Like {@link callable}, but waits until there is one; undefined once `signal` aborts, or `hope` is false after a {@link wake}. */
   async untilCallable(
     hubId: HubId,
     except: PeerSession | undefined,
+    hope: () => boolean,
     signal: AbortSignal,
   ): Promise<PeerSession | undefined> {
     for (;;) {
       const session = this.callable(hubId, except);
-      if (session || signal.aborted) return session;
+      if (session || signal.aborted || !hope()) return session;
       const { promise, resolve } = Promise.withResolvers<void>();
       const waiters = this.#waiting.get(hubId) ?? new Set();
       this.#waiting.set(hubId, waiters.add(resolve));
@@ -136,6 +137,11 @@ export class LinkTable {
       waiters.delete(resolve);
       if (waiters.size === 0) this.#waiting.delete(hubId);
     }
+  }
+
+  /** Whoever waits for a session with `hubId` looks again. */
+  wake(hubId: HubId): void {
+    for (const wake of this.#waiting.get(hubId) ?? []) wake();
   }
 
   peers(): PeerIdentity[] {
@@ -157,6 +163,7 @@ export class LinkTable {
 
   closeAll(error: FedError): void {
     for (const hubId of [...this.#sessions.keys()]) this.closePeer(hubId, error);
+    for (const hubId of [...this.#waiting.keys()]) this.wake(hubId);
   }
 
   async #settle(session: PeerSession, link: Link, rival: Link | undefined): Promise<void> {
@@ -203,10 +210,7 @@ export class LinkTable {
     for (const link of session.links) this.#lost(session, link, error);
     session.end();
     this.#changed(session.peer, error);
-  }
-
-  #wake(hubId: HubId): void {
-    for (const wake of this.#waiting.get(hubId) ?? []) wake();
+    this.wake(session.hubId);
   }
 
   #note(session: PeerSession, { transport }: Link, event: PathEvent["event"], why: string): void {
@@ -216,7 +220,7 @@ export class LinkTable {
   #changed(peer: PeerIdentity, error: FedError | undefined): void {
     const { events } = this.#options;
     const isUp = this.reach(peer.hubId) !== undefined;
-    if (isUp) this.#wake(peer.hubId);
+    if (isUp) this.wake(peer.hubId);
     if (isUp === this.#up.has(peer.hubId)) return;
     try {
       if (isUp) {

@@ -76,6 +76,7 @@ export class PeerPaths {
       random,
       wanted: (target) => this.#wanted(target),
       reached: (hubId) => this.best(hubId) !== undefined,
+      tried: (hubId) => this.#links.wake(hubId),
       connect: (target, signal) => this.#connect(target, signal),
     });
     this.#links = new LinkTable({
@@ -134,6 +135,7 @@ export class PeerPaths {
     this.#cut.set(hubId, error);
     this.#links.closePeer(hubId, error);
     this.#dialler.rest(hubId);
+    this.#links.wake(hubId);
   }
 
   /** Why `hubId` is cut off, or does not talk to this process, if so. */
@@ -156,14 +158,21 @@ export class PeerPaths {
     return this.#links.callable(hubId, except);
   }
 
-  /** Like {@link callable}, but waits until there is one; undefined when `signal` aborts first. */
-  untilCallable(hubId: HubId, except: PeerSession | undefined, signal: AbortSignal): Promise<PeerSession | undefined> {
-    return this.#links.untilCallable(hubId, except, signal);
+  /** {@link callable}, or the session that comes while {@link expects} holds; undefined when it does no more, or `signal` aborts. */
+  whileExpected(hubId: HubId, signal: AbortSignal): Promise<PeerSession | undefined> {
+    return this.#links.untilCallable(hubId, undefined, () => this.expects(hubId), signal);
   }
 
-  /** Whether a session with `hubId` stands, with a path that works or without, or is being dialled. */
+  /** A session that comes in the place of `lost`; undefined when the hub is cut off, or `signal` aborts, before. */
+  after(lost: PeerSession, signal: AbortSignal): Promise<PeerSession | undefined> {
+    const { hubId } = lost;
+    return this.#links.untilCallable(hubId, lost, () => !this.#closed && !this.cutError(hubId), signal);
+  }
+
+  /** Whether a session with `hubId` stands, with a path that works or without, is opened, or dialled where the hub ought to be. */
   expects(hubId: HubId): boolean {
-    return this.#links.get(hubId) !== undefined || this.#dialler.dials(hubId);
+    if (this.cutError(hubId)) return false;
+    return this.#links.get(hubId) !== undefined || this.#opening.has(hubId) || this.#dialler.dials(hubId);
   }
 
   /** Peers with a connection. */
@@ -196,6 +205,7 @@ export class PeerPaths {
     if (this.#displaced.has(hubId)) return;
     this.#displaced.set(hubId, error);
     this.#dialler.rest(hubId);
+    this.#links.wake(hubId);
     try {
       this.#options.events.onDisplaced?.(hubId);
     } catch {
@@ -258,6 +268,7 @@ export class PeerPaths {
       const left = this.#opening.get(hubId)! - 1;
       if (left > 0) this.#opening.set(hubId, left);
       else this.#opening.delete(hubId);
+      this.#links.wake(hubId);
     }
   }
 

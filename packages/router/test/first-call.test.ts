@@ -1,5 +1,5 @@
 /** Calls that do not wait until the hub they are for is connected: they go out with the first flight of its session. */
-import { type Connection, randomBytes, type Transport } from "@fed/core";
+import { type Candidate, type Connection, randomBytes, type Transport } from "@fed/core";
 import { createMemoryNetwork, type MemoryNetwork, type MemoryTransportOptions } from "@fed/core/memory";
 import { encodeGreeting } from "@fed/session";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -133,6 +133,126 @@ describe("a call during the dial", () => {
     meet(a, b);
     await fleet.clock.advance(2 * roundTripMs - 1);
     expect(sent).toEqual([70]);
+  });
+});
+
+describe("a call that waits for a dial", () => {
+  /** What a dial does instead of reaching anybody. */
+  type Dial = (signal: AbortSignal) => Promise<never>;
+  const silent: Dial = (signal) =>
+    new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+
+  /** Alpha, on a LAN where every dial is `dial`; `sight` tells it of an address. */
+  async function alone(dial: Dial): Promise<{ a: Hub; sight: (candidate: Candidate) => void }> {
+    const sights: ((candidate: Candidate) => void)[] = [];
+    const { dial: _dial, ...rest } = network.transport({ identity: identityOf("alpha"), name: "lan", preference: 10 });
+    const transport: Transport = {
+      ...rest,
+      dial: (_address, options) => dial(options!.signal!),
+      discover(onCandidate) {
+        sights.push(onCandidate);
+        return { close: async () => {}, [Symbol.asyncDispose]: async () => {} };
+      },
+    };
+    const a = fleet.hub("alpha", { transports: [transport] });
+    await a.router.start();
+    return { a, sight: (candidate) => sights[0]!(candidate) };
+  }
+
+  const beta = identityOf("beta");
+  const given = [{ ...beta, addresses: [{ transport: "lan", address: beta.hubId }] }];
+
+  it("fails when the dial fails", async () => {
+    const { a } = await alone(async () => {
+      await new Promise<void>((resolve) => fleet.clock.setTimer(1, resolve));
+      throw new TestError({ code: "UNREACHABLE", message: "Nobody." });
+    });
+    a.router.setMembers(given);
+    const made = call(a, "beta");
+    await fleet.clock.advance(1);
+    expect(made).toEqual({ outcome: "HUB_UNREACHABLE", tookMs: 1 });
+  });
+
+  it("waits no longer than 5 s", async () => {
+    const { a } = await alone(silent);
+    a.router.setMembers(given);
+    const made = call(a, "beta");
+    await fleet.clock.advance(4_999);
+    expect(made.outcome).toBeUndefined();
+    await fleet.clock.advance(1);
+    expect(made.outcome).toBe("HUB_UNREACHABLE");
+  });
+
+  it("fails at once when the hub is cut off meanwhile, and so does the next one", async () => {
+    const { a } = await alone(silent);
+    a.router.setMembers(given);
+    const made = call(a, "beta");
+    await fleet.clock.advance(1);
+    a.router.cut(beta.hubId, new TestError({ code: "REVOKED", message: "Out." }));
+    await fleet.clock.advance(0);
+    expect(made).toEqual({ outcome: "REVOKED", tookMs: 1 });
+    const next = call(a, "beta");
+    await fleet.clock.advance(0);
+    expect(next).toEqual({ outcome: "REVOKED", tookMs: 0 });
+  });
+
+  it("fails when the hub says that it counts another process of this one", async () => {
+    const authenticator = {
+      authenticate() {
+        throw new TestError({ code: "HUB_DUPLICATE", message: "Another." });
+      },
+    };
+    const [a, b] = [await start("alpha"), await start("beta", { authenticator })];
+    meet(a, b);
+    const made = call(a, "beta");
+    await fleet.clock.advance(2 * roundTripMs);
+    expect(made).toEqual({ outcome: "HUB_DUPLICATE", tookMs: 3 * oneWayMs });
+  });
+
+  it("does not wait for an address that nobody but a stranger gives", async () => {
+    const { a, sight } = await alone(silent);
+    a.router.setMembers([{ ...beta, addresses: [] }]);
+    sight({ transport: "lan", address: "blackhole", hubId: beta.hubId, source: "mdns", present: true });
+    await fleet.clock.advance(0);
+    expect(a.router.paths("beta").map(({ state }) => state)).toEqual(["probing"]);
+    const made = call(a, "beta");
+    await fleet.clock.advance(0);
+    expect(made).toEqual({ outcome: "HUB_UNREACHABLE", tookMs: 0 });
+  });
+});
+
+describe("a session that began early", () => {
+  it("takes no calls on the path that it began on, still unproven, once it has had one that worked and lost it", async () => {
+    const relay = createMemoryNetwork({ clock: fleet.clock, latencyMs: oneWayMs });
+    const hubs = ["alpha", "beta"].map((name) => {
+      const identity = identityOf(name);
+      const epoch = randomBytes(16);
+      const greeting = encodeGreeting(epoch);
+      return fleet.hub(name, {
+        epoch,
+        transports: [
+          network.transport({ identity, name: "lan", preference: 10, greeting }),
+          relay.transport({ identity, name: "relay", preference: 50 }),
+        ],
+      });
+    });
+    const [a, b] = hubs as [Hub, Hub];
+    await Promise.all(hubs.map(({ router }) => router.start()));
+    const address = b.identity.hubId;
+    const lan = { transport: "lan", address };
+    a.router.setMembers([{ ...b.identity, addresses: [lan] }]);
+    await fleet.clock.advance(roundTripMs);
+    network.cut(a.identity.hubId, address);
+    a.router.setMembers([{ ...b.identity, addresses: [lan, { transport: "relay", address }] }]);
+    await fleet.until(() => a.events.length > 0, oneWayMs);
+    await fleet.clock.advance(1_000);
+    relay.drop(a.identity.hubId, address, new TestError({ code: "CLOSED", message: "The relay is gone." }));
+    for (const { identity } of hubs) relay.blockDials(identity.hubId);
+    await fleet.until(() => a.events.length > 1);
+    expect(a.events).toEqual(["up beta", "down beta"]);
+    const made = call(a, "beta");
+    await fleet.clock.advance(5_000);
+    expect(made).toEqual({ outcome: "HUB_UNREACHABLE", tookMs: 5_000 });
   });
 });
 
