@@ -14,7 +14,7 @@ import {
 } from "@fed/core";
 import { LanError } from "./errors.js";
 import { encodeFrameHeader, type FrameReader, frameHeaderBytes } from "./framing.js";
-import { noVerdictError, timeoutError } from "./handshake.js";
+import { noVerdictError, otherLimitError, timeoutError } from "./handshake.js";
 import { closeLingerMs, type LanLimits } from "./limits.js";
 import { decodeVerdict } from "./verdict.js";
 
@@ -44,8 +44,8 @@ export interface DueVerdict {
   readonly maxMessageBytes: number;
   /** When it is too late. */
   readonly timeoutMs: number;
-  /** It was a refusal. */
-  refused(): void;
+  /** None will come, or it was another: whatever ends the connection but {@link LanConnection.close}. */
+  missed(): void;
 }
 
 interface DrainWaiter {
@@ -93,7 +93,7 @@ export class LanConnection implements Connection {
     this.#clock = init.clock;
     this.greeting = init.greeting;
     this.#due = init.verdict;
-    if (this.#due) this.#dueTimer = this.#clock.setTimer(this.#due.timeoutMs, () => this.close(timeoutError()));
+    if (this.#due) this.#dueTimer = this.#clock.setTimer(this.#due.timeoutMs, () => this.#fail(timeoutError()));
     else this.#reader.maxMessageBytes = init.maxMessageBytes;
     this.#socket.on("data", (chunk: Uint8Array) => {
       if (this.#closing) return;
@@ -194,6 +194,12 @@ export class LanConnection implements Connection {
     }
   }
 
+  /** Something is wrong with the peer, or with the way to it. */
+  #fail(error: FedError): void {
+    if (!this.#closing) this.#due?.missed();
+    this.close(error);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }
@@ -225,7 +231,7 @@ export class LanConnection implements Connection {
         else this.#handler.message(message);
       }
     } catch (cause) {
-      this.close(toFedError(cause));
+      this.#fail(toFedError(cause));
     } finally {
       this.#delivering = false;
     }
@@ -237,16 +243,8 @@ export class LanConnection implements Connection {
   /** The peer's verdict. @throws {PeerError} what it refuses with; {@link LanError} HANDSHAKE_MALFORMED. */
   #judged(message: Uint8Array, due: DueVerdict): void {
     const verdict = decodeVerdict(message);
-    if (!verdict.accepted) {
-      due.refused();
-      throw verdict.error;
-    }
-    if (verdict.maxMessageBytes !== due.maxMessageBytes) {
-      throw new LanError({
-        code: "HANDSHAKE_MALFORMED",
-        message: "The verdict is not what the other side greeted with.",
-      });
-    }
+    if (!verdict.accepted) throw verdict.error;
+    if (verdict.maxMessageBytes !== due.maxMessageBytes) throw otherLimitError();
     this.#due = undefined;
     this.#dueTimer?.cancel();
     this.#reader.maxMessageBytes = this.maxMessageBytes;
@@ -254,7 +252,7 @@ export class LanConnection implements Connection {
 
   /** The peer ended and everything it sent was delivered. */
   #finish(): void {
-    if (this.#due) this.close(noVerdictError());
+    if (this.#due) this.#fail(noVerdictError());
     else if (this.#reader.midway) {
       this.close(new LanError({ code: "FRAME_TRUNCATED", message: "The connection ended inside a message." }));
     } else {
@@ -272,6 +270,7 @@ export class LanConnection implements Connection {
       if (this.#error === undefined && !this.#socket.writableFinished) this.#error = lostError(cause);
       return;
     }
+    this.#due?.missed();
     this.#closing = true;
     this.#error = lostError(cause);
     this.#endSending();

@@ -8,7 +8,15 @@ import { LanConnection } from "./connection.js";
 import { LanError } from "./errors.js";
 import { FrameReader } from "./framing.js";
 import { decodeGreeting, type LanGreeting } from "./greeting.js";
-import { accept, exchangeVerdicts, handshakeError, noVerdictError, refuse, timeoutError } from "./handshake.js";
+import {
+  accept,
+  exchangeVerdicts,
+  handshakeError,
+  noVerdictError,
+  otherLimitError,
+  refuse,
+  timeoutError,
+} from "./handshake.js";
 import type { LanLimits } from "./limits.js";
 import { type RaceEntry, race, resolveEndpoints } from "./race.js";
 import { maxVerdictBytes } from "./verdict.js";
@@ -20,7 +28,7 @@ export interface DialTlsOptions {
   /** Judges the responder; throws to refuse it. Undefined for one that has no identity to a guest. */
   readonly judge: (socket: TLSSocket) => PeerIdentity | undefined;
   readonly maxMessageBytes: number;
-  /** Where a responder that greets was not believed to accept; undefined: none is asked to greet. */
+  /** Where a responder that greeted did not accept as it had said; undefined: none is asked to greet. */
   readonly wary: Set<string> | undefined;
   readonly limits: LanLimits;
   readonly clock: Clock;
@@ -31,8 +39,8 @@ export interface DialTlsOptions {
 const maxWary = 256;
 
 /**
- * A connection to one of `endpoints`, which are one hub's, accepted by both sides; or, where the responder greets and did not
- * refuse when it was dialled there last, by this one.
+ * A connection to one of `endpoints`, which are one hub's, accepted by both sides; or, where the responder greets and gave
+ * the verdict that it greets with when it was dialled there last, by this one.
  * @throws {FedError} UNREACHABLE, ABORTED, TLS_FAILED, WRONG_PROTOCOL, HANDSHAKE_TIMEOUT, what `judge` throws, or what
  * the responder refused with.
  */
@@ -94,7 +102,7 @@ async function attempt(endpoint: Endpoint, options: DialTlsOptions, entry: RaceE
     let greeted: LanGreeting | undefined;
     try {
       peer = options.judge(socket);
-      greeted = stapled ? decodeGreeting(stapled) : undefined;
+      greeted = wary && stapled ? decodeGreeting(stapled) : undefined;
     } catch (cause) {
       refuse(socket, handshakeError(cause));
       throw cause;
@@ -121,12 +129,14 @@ async function attempt(endpoint: Endpoint, options: DialTlsOptions, entry: RaceE
         verdict: {
           maxMessageBytes: greeted.maxMessageBytes,
           timeoutMs: endsAtMs - clock.monotonicMs(),
-          refused: () => beWary(wary, remoteAddress),
+          missed: () => beWary(wary, remoteAddress),
         },
       });
     }
     const { reader, maxMessageBytes } = await exchangeVerdicts(socket, options.maxMessageBytes);
     if (interrupted) throw interrupted;
+    if (greeted && maxMessageBytes !== Math.min(options.maxMessageBytes, greeted.maxMessageBytes))
+      throw otherLimitError();
     wary?.delete(remoteAddress);
     return new LanConnection({ ...init, reader, maxMessageBytes });
   } catch (cause) {

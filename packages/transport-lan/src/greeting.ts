@@ -10,6 +10,7 @@
  */
 import { concatBytes, decodeHex, equalBytes, MAX_GREETING_BYTES } from "@fed/core";
 import { LanError } from "./errors.js";
+import { minMessageBytes } from "./verdict.js";
 
 /** What is greeted with. */
 export interface LanGreeting {
@@ -48,7 +49,8 @@ export function decodeGreeting(bytes: Uint8Array): LanGreeting {
     // A Buffer's slice would be a view.
     const greeting = new Uint8Array(bytes.subarray(headBytes));
     const maxMessageBytes = new DataView(bytes.buffer, bytes.byteOffset).getUint32(headBytes - limitBytes);
-    if (equalBytes(encodeGreeting({ maxMessageBytes, greeting }), bytes)) return { maxMessageBytes, greeting };
+    if (maxMessageBytes >= minMessageBytes && equalBytes(encodeGreeting({ maxMessageBytes, greeting }), bytes))
+      return { maxMessageBytes, greeting };
   }
   throw new LanError({
     code: "HANDSHAKE_MALFORMED",

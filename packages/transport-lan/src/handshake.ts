@@ -77,6 +77,13 @@ export function noVerdictError(cause?: Error): LanError {
   });
 }
 
+export function otherLimitError(): LanError {
+  return new LanError({
+    code: "HANDSHAKE_MALFORMED",
+    message: "The verdict is not what the other side greeted with.",
+  });
+}
+
 export function timeoutError(): LanError {
   return new LanError({
     code: "HANDSHAKE_TIMEOUT",

@@ -82,7 +82,7 @@ export async function acceptLan(options: AcceptOptions, handler: ListenHandler):
   tls.on("secureConnection", (socket) => {
     socket.on("error", () => {});
     const attempt = attempts.find(socket);
-    if (attempt) void greet(socket, attempt);
+    if (attempt) void agree(socket, attempt);
     else socket.destroy();
   });
 
@@ -101,7 +101,7 @@ export async function acceptLan(options: AcceptOptions, handler: ListenHandler):
     tls.emit("connection", raw);
   }
 
-  async function greet(socket: TLSSocket, attempt: Attempt): Promise<void> {
+  async function agree(socket: TLSSocket, attempt: Attempt): Promise<void> {
     const leave: { guest?: () => void } = {};
     try {
       const peer = judge(socket, leave);

@@ -191,9 +191,25 @@ describe("after a greeting by hand", () => {
     });
     server.on("OCSPRequest", (_certificate, _issuer, reply) => reply(null, Buffer.from(stapled)));
     await once(server.listen(0, "127.0.0.1"), "listening");
-    const dialled = hub.transport.dial(`127.0.0.1:${(server.address() as AddressInfo).port}`);
-    return { dialled, [Symbol.dispose]: () => void server.close() };
+    const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const again = () => hub.transport.dial(address);
+    return {
+      dialled: again(),
+      again,
+      /** The next dial prefers another address, whose hub accepts. */
+      async givesWay() {
+        const watched = await watch((await cluster.hub({ greeting })).transport);
+        const connection = await hub.transport.dial(`${address},${watched.address}`);
+        expect(connection.remoteAddress).toBe(watched.address);
+        connection.close();
+        await watched.close();
+      },
+      [Symbol.dispose]: () => void server.close(),
+    };
   }
+
+  const endOf = (connection: Connection) =>
+    new Promise<FedError | undefined>((resolve) => connection.start({ message() {}, closed: resolve }));
 
   const stapled = encodeGreeting({ maxMessageBytes: 65_546, greeting });
   const framed = (body: Uint8Array) => Buffer.concat([encodeFrameHeader(body.length), body]);
@@ -202,19 +218,31 @@ describe("after a greeting by hand", () => {
     ["another limit than greeted with", framed(encodeAccept(65_545)), "HANDSHAKE_MALFORMED"],
     ["no verdict", framed(Uint8Array.of(9, 9)), "HANDSHAKE_MALFORMED"],
     ["more than a verdict", encodeFrameHeader(1_025), "FRAME_TOO_LARGE"],
-    ["nothing", undefined, "HANDSHAKE_TIMEOUT"],
   ])("%s ends the connection", async (_, bytes, code) => {
-    using responder = await startResponder(stapled, (socket) => bytes && socket.write(bytes));
-    const connection = await responder.dialled;
-    const error = await new Promise((resolve) => connection.start({ message() {}, closed: resolve }));
-    expect(error).toMatchObject({ code });
+    using responder = await startResponder(stapled, (socket) => void socket.write(bytes));
+    expect(await endOf(await responder.dialled)).toMatchObject({ code });
+    await responder.givesWay();
   });
 
-  it("an end without a verdict is CONNECTION_LOST", async () => {
-    using responder = await startResponder(stapled, (socket) => socket.end());
-    const connection = await responder.dialled;
-    const error = await new Promise((resolve) => connection.start({ message() {}, closed: resolve }));
-    expect(error).toMatchObject({ code: "CONNECTION_LOST" });
+  it("nothing ends the connection, and the next dial waits as long", async () => {
+    using responder = await startResponder(stapled, () => {});
+    expect(await endOf(await responder.dialled)).toMatchObject({ code: "HANDSHAKE_TIMEOUT" });
+    await expectCode(responder.again(), "HANDSHAKE_TIMEOUT");
+  });
+
+  it.each([
+    ["an end", (socket: TLSSocket) => void socket.end()],
+    ["a loss", (socket: TLSSocket) => void socket.destroy()],
+  ])("%s without a verdict is CONNECTION_LOST", async (_, act) => {
+    using responder = await startResponder(stapled, act);
+    expect(await endOf(await responder.dialled)).toMatchObject({ code: "CONNECTION_LOST" });
+    await responder.givesWay();
+  });
+
+  it("a close of this side's own before the verdict leaves the responder believed", async () => {
+    using responder = await startResponder(stapled, () => {});
+    (await responder.dialled).close();
+    (await responder.again()).close();
   });
 
   it("a greeting that is none is refused", async () => {
