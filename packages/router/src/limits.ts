@@ -114,6 +114,9 @@ export const limits = {
   discovered: 256,
   members: 1024,
   addressesPerMember: 8,
-  /** How long a call waits for a path of a session that has none now, or, if it may be repeated, for another session. */
+  /**
+   * How long a call waits at most: for a path of a session that has none now, for a dial, or, if it may be repeated, for
+   * another session.
+   */
   retryWaitMs: 5_000,
 } as const;

@@ -119,7 +119,7 @@ export class LinkTable {
     return session?.callable && session !== except ? session : undefined;
   }
 
-  /** Like {@link callable}, but waits until there is one; undefined once `signal` aborts, or `hope` is false after a {@link wake}. */
+  /** Like {@link callable}, but waits until there is one; undefined once `signal` aborts or, upon {@link wake}, `hope` is gone. */
   async untilCallable(
     hubId: HubId,
     except: PeerSession | undefined,

@@ -158,7 +158,7 @@ export class PeerPaths {
     return this.#links.callable(hubId, except);
   }
 
-  /** {@link callable}, or the session that comes while {@link expects} holds; undefined when it does no more, or `signal` aborts. */
+  /** {@link callable}, or the session that comes while {@link expects} holds; undefined when it does not, or `signal` aborts. */
   whileExpected(hubId: HubId, signal: AbortSignal): Promise<PeerSession | undefined> {
     return this.#links.untilCallable(hubId, undefined, () => this.expects(hubId), signal);
   }
@@ -169,7 +169,7 @@ export class PeerPaths {
     return this.#links.untilCallable(hubId, lost, () => !this.#closed && !this.cutError(hubId), signal);
   }
 
-  /** Whether a session with `hubId` stands, with a path that works or without, is opened, or dialled where the hub ought to be. */
+  /** Whether a session with `hubId` stands, with a path that works or without, is opened, or dialled where it ought to be. */
   expects(hubId: HubId): boolean {
     if (this.cutError(hubId)) return false;
     return this.#links.get(hubId) !== undefined || this.#opening.has(hubId) || this.#dialler.dials(hubId);
