@@ -227,7 +227,7 @@ export class Client {
     for (let count = 0; count <= limits.notificationCount; count++) {
       let message: Uint8Array | undefined;
       try {
-        message = await Promise.race([stream.receive(), deadline.ended]);
+        message = await deadline.during(stream.receive());
       } catch (cause) {
         if (deadline.signal.aborted) throw deadline.signal.reason;
         const error = toFedError(cause);
@@ -246,7 +246,7 @@ export class Client {
     const { onLargerRevocationSize, revocation } = this.#ports;
     if (!onLargerRevocationSize) return;
     try {
-      await Promise.race([onLargerRevocationSize(there.peer, answer.revocationSize), deadline.ended]);
+      await deadline.during(onLargerRevocationSize(there.peer, answer.revocationSize));
       revocation.assertCaller(caller, there.peer);
     } catch (cause) {
       // The owner has answered, so this must not read like a refusal that may be tried again.

@@ -172,13 +172,13 @@ export class Catalogue {
         const listing = this.#known.read(hubId, authority, nowMs);
         if (!there || (listing && isFresh(listing, nowMs))) continue;
         // Each is signed: the others of this process get their turn in between.
-        if (++asked % limits.listQuestions === 0) await Promise.race([turn(clock), deadline.ended]);
+        if (++asked % limits.listQuestions === 0) await deadline.during(turn(clock));
         const question = this.#ask(there, caller, authority);
         if (!question || (listing && !isStale(listing, nowMs))) continue;
         const late = this.#slow.has(hubId) || clock.monotonicMs() - question.startedMs >= limits.listDeadlineMs;
         if (!late) waiting.push(question.answered);
       }
-      await Promise.race([Promise.all(waiting), deadline.ended]);
+      await deadline.during(Promise.all(waiting));
     } catch (cause) {
       // Missing the deadline is no failure of a list; that somebody does not want it any more is.
       if (signal?.aborted) throw deadline.signal.reason;

@@ -1,5 +1,5 @@
 /** One deadline and one cancel for a whole call: a single timer, a single abort signal whose reason is a FedError. */
-import { abortedError, type Clock, type FedError, type Timer } from "@fed/core";
+import { abortedError, type Clock, type FedError, LiveSet, type Timer } from "@fed/core";
 import { RouterError } from "./errors.js";
 import { limits } from "./limits.js";
 
@@ -7,10 +7,8 @@ import { limits } from "./limits.js";
 export interface Deadline {
   /** Aborts with DEADLINE_EXCEEDED, or with the error the outer signal or {@link cancel} gave. */
   readonly signal: AbortSignal;
-  /** Rejects when the signal aborts; never resolves. */
-  readonly ended: Promise<never>;
-  /** `work`, unless this ends first. */
-  during<T>(work: Promise<T>): Promise<T>;
+  /** `work`, or a rejection with the signal's reason once it aborts, if that comes first. */
+  during<T>(work: T | Promise<T>): Promise<T>;
   cancel(error: FedError): void;
   /** Begins the time anew, for an hour in all: what makes progress is not given up. */
   renew(): void;
@@ -32,8 +30,8 @@ class RunningDeadline implements Deadline {
   readonly #lastMs: number;
   #endMs: number;
   #timer: Timer | undefined;
-  /** Made for whoever asks for it. */
-  #ended: PromiseWithResolvers<never> | undefined;
+  /** Rejects what goes on while it runs. */
+  readonly #waiting = new LiveSet<(error: FedError) => void>();
 
   constructor(clock: Clock, afterMs: number, outer: AbortSignal | undefined) {
     this.#clock = clock;
@@ -51,23 +49,28 @@ class RunningDeadline implements Deadline {
     return this.#controller.signal;
   }
 
-  get ended(): Promise<never> {
-    if (!this.#ended) {
-      this.#ended = Promise.withResolvers<never>();
-      this.#ended.promise.catch(() => {});
-      if (this.signal.aborted) this.#ended.reject(this.signal.reason);
-    }
-    return this.#ended.promise;
-  }
-
-  during<T>(work: Promise<T>): Promise<T> {
-    return Promise.race([work, this.ended]);
+  during<T>(work: T | Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      // Not a race against one promise: that would hold on to everything ever waited for, as long as the call lasts.
+      const place = this.#waiting.add(reject);
+      Promise.resolve(work).then(
+        (result) => {
+          this.#waiting.delete(place);
+          resolve(result);
+        },
+        (cause: unknown) => {
+          this.#waiting.delete(place);
+          reject(cause);
+        },
+      );
+      if (this.signal.aborted) reject(this.signal.reason);
+    });
   }
 
   cancel(error: FedError): void {
     if (this.signal.aborted) return;
     this.#controller.abort(error);
-    this.#ended?.reject(error);
+    for (const reject of this.#waiting) reject(error);
   }
 
   renew(): void {
