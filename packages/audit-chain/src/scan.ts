@@ -91,6 +91,7 @@ export async function* scanSegment(
   let { seq, tag } = previous;
   const reader = createReader(store, segment, signal);
   const bad = (what: string) => tampered(what, { seq: seq + 1, segment, offset: reader.offset });
+  let lookedAgainAt = -1;
 
   if (segment !== formatSegmentName(seq + 1)) throw bad("is missing: the next segment begins with another number");
   const header = await reader.peek(segmentHeaderBytes);
@@ -114,6 +115,12 @@ export async function* scanSegment(
       seq += 1;
       tag = record.tag;
       yield { seq, tag, bytes: record.bytes, segment, offset };
+      continue;
+    }
+    // A writer that goes on meanwhile may have been at just these bytes: what it was doing is done by now.
+    if (last && lookedAgainAt !== reader.offset) {
+      lookedAgainAt = reader.offset;
+      reader.lookAgain();
       continue;
     }
     const tail = await reader.peek(maxWriteBytes + 1);
@@ -157,6 +164,8 @@ interface Reader {
   peek(count: number): Promise<Uint8Array>;
   /** Moves on over `count` bytes that were peeked at. */
   skip(count: number): void;
+  /** Forgets what was peeked at, so that it is read anew. */
+  lookAgain(): void;
 }
 
 function createReader(store: SegmentStore, segment: string, signal: AbortSignal | undefined): Reader {
@@ -181,6 +190,10 @@ function createReader(store: SegmentStore, segment: string, signal: AbortSignal 
     skip(count) {
       position += count;
       offset += count;
+    },
+    lookAgain() {
+      window = new Uint8Array();
+      position = 0;
     },
   };
 }
