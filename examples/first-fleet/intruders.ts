@@ -69,16 +69,16 @@ function transportOf({ leaf, ca, secretKey }: Credentials, alsoTrusted: readonly
 
 /**
  * Dials the hub of `host` at `address` with the leaf of the hub in `dir`, which belongs to another cluster.
- * @returns the code of the refusal, or `let in`, and how long the dial took.
+ * @returns the code of the refusal, or `let in`, and how long it took.
  */
 export async function knock(dir: string, host: string, address: string): Promise<[verdict: string, ms: number]> {
   // It trusts the host's CA, which is public, so that it is the host who refuses and not the intruder.
   const { ca } = await credentialsOf(host);
   const intruder = transportOf(await credentialsOf(dir), [ca]);
   const startedAt = performance.now();
-  const verdict = await intruder.dial(address).then(
-    (connection) => {
-      connection.close();
+  const verdict = await beginSession(intruder, address).then(
+    (session) => {
+      session.close();
       return "let in";
     },
     (error: unknown) => (error as { code?: string }).code ?? String(error),
@@ -96,11 +96,7 @@ export async function sendTwice(
   target: { readonly hubId: string; readonly app: string; readonly tool: string; readonly arguments: object },
 ): Promise<{ readonly first: string; readonly second: string; readonly ms: number }> {
   const mine = await credentialsOf(dir);
-  const connection = await transportOf(mine).dial(address);
-  const session = await createSession(connection, {
-    epoch: randomBytes(16),
-    handler: { stream: (stream) => void echo(stream).catch(() => {}) },
-  });
+  const session = await beginSession(transportOf(mine), address);
   const body = encodeUtf8(
     JSON.stringify({ method: "tools/call", params: { name: target.tool, arguments: target.arguments } }),
   );
@@ -125,6 +121,14 @@ export async function sendTwice(
   const ms = performance.now() - startedAt;
   session.close();
   return { first, second, ms };
+}
+
+/** A session with the hub at `address`, once it has accepted. */
+async function beginSession(transport: LanTransport, address: string): Promise<Session> {
+  return createSession(await transport.dial(address), {
+    epoch: randomBytes(16),
+    handler: { stream: (stream) => void echo(stream).catch(() => {}) },
+  });
 }
 
 /** What a hop proof signs over a call, docs/spec/call.md. */
