@@ -4,6 +4,7 @@
  */
 import { type Clock, encodeUtf8, type FedError, type HubId, LiveSet, type PeerIdentity, toFedError } from "@fed/core";
 import type { Deadline } from "./deadline.js";
+import { decisionRecord } from "./decision-record.js";
 import { appError, RouterError } from "./errors.js";
 import { type Claim, OutcomeTable } from "./outcomes.js";
 import type {
@@ -351,33 +352,6 @@ function notifyAll(request: ExecutionRequest, { followers }: Claim): (notificati
   return (notification) => {
     request.notify(notification);
     for (const follower of followers) follower(notification);
-  };
-}
-
-function decisionRecord(
-  request: ExecutionRequest,
-  atMs: number,
-  decision: "allow" | "deny",
-  rule: string,
-  asked?: Pick<SharingRequest, "tool" | "caller">,
-  more?: { readonly consent?: ConsentGiven; readonly replay?: true },
-): AuditRecord {
-  const caller = asked?.caller;
-  return {
-    type: "call.decision",
-    atMs,
-    callId: request.callId,
-    app: request.app,
-    method: request.method,
-    tool: asked?.tool,
-    from: request.peer?.hubId,
-    operator: caller?.operator,
-    token: caller?.token,
-    txn: caller?.txn,
-    decision,
-    rule,
-    consent: more?.consent,
-    replay: more?.replay,
   };
 }
 
