@@ -287,14 +287,20 @@ describe("at every step of the way", () => {
   const lost = new TestError({ code: "CLOSED", message: "The cable is gone." });
   const steps = Array.from({ length: 12 }, (_, i) => i * (oneWayMs / 2));
 
+  /** A first call from alpha to beta, whose connection breaks after `atMs`. */
+  async function brokenAfter(atMs: number) {
+    const ran: string[] = [];
+    const [a, b] = [await start("alpha"), await start("beta", { ran })];
+    meet(a, b);
+    const made = call(a, "beta");
+    await fleet.clock.advance(atMs);
+    network.drop(a.identity.hubId, b.identity.hubId, lost);
+    return { b, made, ran };
+  }
+
   it("a connection that breaks costs no call anything: it runs once, and its answer comes", async () => {
     for (const atMs of steps) {
-      const ran: string[] = [];
-      const [a, b] = [await start("alpha"), await start("beta", { ran })];
-      meet(a, b);
-      const made = call(a, "beta");
-      await fleet.clock.advance(atMs);
-      network.drop(a.identity.hubId, b.identity.hubId, lost);
+      const { made, ran } = await brokenAfter(atMs);
       await fleet.clock.advance(30_000);
       expect([made.outcome, ran], `broken after ${atMs} ms`).toEqual(["call", ["call"]]);
       await fleet.close();
@@ -304,12 +310,7 @@ describe("at every step of the way", () => {
   it("a hub that is killed and starts anew runs no call twice, and none that is said not to have been sent", async () => {
     const outcomes = new Set<string>();
     for (const atMs of steps) {
-      const ran: string[] = [];
-      const [a, b] = [await start("alpha"), await start("beta", { ran })];
-      meet(a, b);
-      const made = call(a, "beta");
-      await fleet.clock.advance(atMs);
-      network.drop(a.identity.hubId, b.identity.hubId, lost);
+      const { b, made, ran } = await brokenAfter(atMs);
       await b.router.close();
       await start("beta", { ran });
       await fleet.clock.advance(100_000);
