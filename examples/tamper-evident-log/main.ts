@@ -16,7 +16,7 @@ try {
   // Every append has reached the disk before the next line runs.
   const log = await openAuditLog({ store: createFileSegmentStore(original), key });
   for (const decision of ["allow alice pc2/notes", "deny bob pc2/payroll", "allow carol pc3/printer"]) {
-    const { seq } = await log.append(new TextEncoder().encode(decision));
+    const { seq } = await log.append(decision);
     console.log(`appended  ${seq}  ${decision}`);
   }
   const head = log.head();

@@ -7,6 +7,7 @@ import { type Clock, canonicalJson, equalBytes, systemClock, type Timer } from "
 import type { AppendOptions, AuditLog, AuditLogOptions, AuditRecord, ReadOptions } from "./audit-log.js";
 import { AuditError, fromStore, tampered, toAuditError } from "./errors.js";
 import { type Chain, maxRecordBytes, storedBytesOf, writeRecord } from "./record.js";
+import { RecordPool } from "./record-pool.js";
 import { type AuditHead, maxWriteBytes, type ScanEnd, scan, scanSegment } from "./scan.js";
 import {
   defaultSegmentBytes,
@@ -45,6 +46,7 @@ export class ChainLog implements AuditLog {
   #failure: { readonly error: AuditError; readonly atMs: number } | undefined;
   /** Bytes cut off that no record tells of yet. */
   #unrecordedBytes = 0;
+  readonly #pool = new RecordPool();
   #queue: Waiting[] = [];
   #queuedBytes = 0;
   #flushing: Promise<void> | undefined;
@@ -73,12 +75,16 @@ export class ChainLog implements AuditLog {
     return copyOf(this.#durable.head);
   }
 
-  append(record: Uint8Array, { lazily = false }: AppendOptions = {}): Promise<AuditHead> {
+  append(record: Uint8Array | string, { lazily = false }: AppendOptions = {}): Promise<AuditHead> {
     return new Promise((resolve, reject) => {
-      const refusal = this.#refusal(record);
+      const refusal = this.#refusal(record.length);
       if (refusal) return reject(refusal);
-      this.#queue.push({ bytes: record.slice(), resolve, reject });
-      this.#queuedBytes += storedBytes({ bytes: record });
+      const bytes = this.#pool.copy(record);
+      // Only now is it known of a text.
+      if (bytes.length > maxRecordBytes) return reject(tooLong(bytes.length));
+      const waiting = { bytes, resolve, reject };
+      this.#queue.push(waiting);
+      this.#queuedBytes += storedBytes(waiting);
       if (!lazily) this.#wanted();
       else this.#late ??= this.#clock.setTimer(lazyMs, () => this.#wanted());
     });
@@ -96,15 +102,11 @@ export class ChainLog implements AuditLog {
     this.#flushing ??= this.#flush();
   }
 
-  #refusal(record: Uint8Array): AuditError | undefined {
+  /** Why nothing that has `length` bytes, or more, is taken now. */
+  #refusal(length: number): AuditError | undefined {
     if (this.#closing) return new AuditError({ code: "AUDIT_CLOSED", message: "The audit log is closed." });
-    if (record.length > maxRecordBytes) {
-      return new AuditError({
-        code: "INVALID_RECORD",
-        message: `A record of ${record.length} bytes; at most ${maxRecordBytes} are kept.`,
-      });
-    }
-    if (this.#queuedBytes + record.length > maxQueuedBytes) {
+    if (length > maxRecordBytes) return tooLong(length);
+    if (this.#queuedBytes + length > maxQueuedBytes) {
       return new AuditError({
         code: "AUDIT_BUSY",
         message: "The disk does not keep up with the audit log.",
@@ -256,6 +258,13 @@ export class ChainLog implements AuditLog {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function tooLong(length: number): AuditError {
+  return new AuditError({
+    code: "INVALID_RECORD",
+    message: `A record of ${length} bytes or more; at most ${maxRecordBytes} are kept.`,
+  });
 }
 
 /** A head to hand out: the next tag is made from ours. */

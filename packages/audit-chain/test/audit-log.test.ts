@@ -6,6 +6,8 @@ import { createMemorySegmentStore, type Fault, type StoreOperation } from "../sr
 import { collect, key, readAll, sampleRecords, writeLog } from "./fixtures.js";
 
 const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+const bytesOf = (record: Uint8Array | string) =>
+  typeof record === "string" ? new TextEncoder().encode(record) : record;
 
 describe("openAuditLog", () => {
   it("keeps what is appended, in order, across a reopen", async () => {
@@ -23,7 +25,7 @@ describe("openAuditLog", () => {
   });
 
   it("round-trips any records over any segment size", async () => {
-    const record = fc.uint8Array({ maxLength: 300 });
+    const record = fc.oneof(fc.uint8Array({ maxLength: 300 }), fc.string({ unit: "binary", maxLength: 100 }));
     await fc.assert(
       fc.asyncProperty(
         fc.array(record, { maxLength: 20 }),
@@ -33,7 +35,7 @@ describe("openAuditLog", () => {
           await using log = await openAuditLog({ store, key, segmentBytes: size });
           const heads = await Promise.all(records.map((bytes) => log.append(bytes)));
           expect(heads.map((head) => head.seq)).toEqual(records.map((_, i) => i + 1));
-          expect((await readAll(log)).map(({ bytes }) => bytes)).toEqual(records);
+          expect((await readAll(log)).map(({ bytes }) => bytes)).toEqual(records.map(bytesOf));
           expect(await verifyAuditLog({ store, key, expectedHead: heads.at(-1) })).toEqual({
             records: records.length,
             head: log.head(),
@@ -101,6 +103,23 @@ describe("openAuditLog", () => {
     await appended;
     expect((await readAll(log))[0]?.bytes.every((byte) => byte === 7)).toBe(true);
     await expectCode(log.append(new Uint8Array(maxRecordBytes + 1)), "INVALID_RECORD");
+  });
+
+  it("takes a text of up to 64 KiB in UTF-8", async () => {
+    await using log = await openAuditLog({ store: createMemorySegmentStore(), key });
+    const texts = ["", "é😀", "\ud800", "x".repeat(maxRecordBytes), "é".repeat(maxRecordBytes / 2), "last"];
+    await Promise.all(texts.map((text) => log.append(text)));
+    expect((await readAll(log)).map(({ bytes }) => bytes)).toEqual(texts.map(bytesOf));
+    await expectCode(log.append("x".repeat(maxRecordBytes + 1)), "INVALID_RECORD");
+    await expectCode(log.append(`${"é".repeat(maxRecordBytes / 2)}x`), "INVALID_RECORD");
+    expect((await log.append("afterwards")).seq).toBe(texts.length + 1);
+  });
+
+  it("keeps more records apart than one block of memory holds, while they wait", async () => {
+    await using log = await openAuditLog({ store: createMemorySegmentStore(), key });
+    const texts = Array.from({ length: 2000 }, (_, i) => `${i} ${"x".repeat(i % 300)}`);
+    await Promise.all(texts.map((text) => log.append(text)));
+    expect((await readAll(log)).map(({ bytes }) => decode(bytes))).toEqual(texts);
   });
 
   it("hands out heads that may be changed without harm", async () => {

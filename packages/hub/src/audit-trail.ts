@@ -8,7 +8,7 @@ import {
   type VerifiedLog,
   verifyAuditLog,
 } from "@fed/audit-chain";
-import { type Clock, canonicalJson, decodeHex, encodeHex, encodeUtf8, parseJson, type Store } from "@fed/core";
+import { type Clock, canonicalJson, decodeHex, encodeHex, parseJson, type Store } from "@fed/core";
 import type { AuditSink } from "@fed/router";
 
 const headKey = ["audit", "head"];
@@ -76,7 +76,7 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
 
   async function append(record: object, options?: AppendOptions): Promise<void> {
     try {
-      await log.append(encodeUtf8(JSON.stringify(record)), options);
+      await log.append(JSON.stringify(record), options);
     } catch (error) {
       onError(error);
       throw error;
