@@ -33,7 +33,10 @@ export async function startCatalogueFleet(size: FleetSize): Promise<CatalogueFle
   const router = createRouter({
     self,
     transports: [network.transport({ identity: self })],
-    openSession: (connection, handler) => openMemorySession(connection, { handler }),
+    sessions: {
+      open: (connection, handler) => openMemorySession(connection, { handler }),
+      refuse: (connection, error) => connection.close(error),
+    },
     // As much work as a hub does for the proof of one hop; its form does not matter here.
     signer: {
       sign: ({ bodyDigest }) => ({ origin: "-", hop: sign(null, bodyDigest, privateKey).toString("base64url") }),

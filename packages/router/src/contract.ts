@@ -9,7 +9,7 @@ import type { ListenerStatus } from "./listeners.js";
 import type { ListedApp, ToolSummary } from "./listing.js";
 import type { PathEvent } from "./path-history.js";
 import type { PathStatus } from "./path-status.js";
-import type { SessionOpener } from "./peer-paths.js";
+import type { SessionSource } from "./peer-paths.js";
 import type {
   AuditSink,
   Caller,
@@ -35,7 +35,7 @@ export type StreamProtocol = (session: Session, stream: Stream, header: StreamHe
 export interface RouterOptions extends PeerEvents {
   readonly self: { readonly hubId: HubId; readonly name: string };
   readonly transports: readonly Transport[];
-  readonly openSession: SessionOpener;
+  readonly sessions: SessionSource;
   readonly signer: EnvelopeSigner;
   readonly verifier: EnvelopeVerifier;
   /** SHA-256. */

@@ -12,7 +12,7 @@ export type { ListedApp, ToolSummary } from "./listing.js";
 export { toolHash } from "./own-listing.js";
 export type { PathEvent } from "./path-history.js";
 export type { PathStatus } from "./path-status.js";
-export type { SessionOpener } from "./peer-paths.js";
+export type { SessionSource } from "./peer-paths.js";
 export type {
   AppContext,
   AppRequest,

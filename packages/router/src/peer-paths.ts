@@ -23,22 +23,23 @@ import { describePaths, type PathStatus } from "./path-status.js";
 import type { PeerSession } from "./peer-session.js";
 import type { Member, PeerAuthorizer, PeerEvents } from "./ports.js";
 
-/**
- * Opens a session above an authenticated connection, or goes on over it with the one that stands with this peer: then the
- * same object, and `handler` is not used. Rejects when the handshake fails or takes too long. `early` is handed a session
- * that begins before the peer has answered; its streams end with GOING_AWAY if the peer has taken none of them.
- */
-export type SessionOpener = (
-  connection: Connection,
-  handler: SessionHandler,
-  options: { early(session: Session): void },
-) => Promise<Session>;
+/** Where the sessions above authenticated connections come from. */
+export interface SessionSource {
+  /**
+   * Opens a session, or goes on over `connection` with the one that stands with this peer: then the same object, and
+   * `handler` is not used. Rejects when the handshake fails or takes too long. `early` is handed a session that begins
+   * before the peer has answered; its streams end with GOING_AWAY if the peer has taken none of them.
+   */
+  open(connection: Connection, handler: SessionHandler, options: { early(session: Session): void }): Promise<Session>;
+  /** Opens none: tells the peer that nothing is taken on `connection`, and why, and closes it. */
+  refuse(connection: Connection, error: FedError): void;
+}
 
 /** What {@link PeerPaths} is made from. */
 export interface PeerPathsOptions {
   readonly selfId: HubId;
   readonly transports: readonly Transport[];
-  readonly openSession: SessionOpener;
+  readonly sessions: SessionSource;
   readonly authorizePeer: PeerAuthorizer | undefined;
   readonly events: PeerEvents;
   readonly clock: Clock;
@@ -224,7 +225,11 @@ export class PeerPaths {
     const { expect, transport, address } = target;
     const connection = await transport.dial(address, { signal, ...(expect === undefined ? {} : { expect }) });
     const hubId = connection.peer?.hubId;
-    if (hubId === undefined) throw this.#refuse(connection, notAPeer());
+    if (hubId === undefined) {
+      const error = notAPeer();
+      connection.close(error);
+      throw error;
+    }
     // Known from here on, so that this hub itself is not dialled again.
     target.hubId = hubId;
     const key = `${hubId} ${transport.name}`;
@@ -256,14 +261,18 @@ export class PeerPaths {
       }
       this.#opening.set(hubId, count + 1);
     } catch (cause) {
-      throw this.#refuse(connection, toFedError(cause));
+      const error = toFedError(cause);
+      // That it is not this process which counts must not reach the peer as if it were the one to leave.
+      this.#options.sessions.refuse(connection, error.code === "HUB_DUPLICATE" ? closedError() : error);
+      throw error;
     }
     try {
       await this.#open(connection);
     } catch (cause) {
       const error = toFedError(cause);
       if (error instanceof PeerError && error.code === "HUB_DUPLICATE") this.#displace(hubId, error);
-      throw this.#refuse(connection, error);
+      connection.close(error);
+      throw error;
     } finally {
       const left = this.#opening.get(hubId)! - 1;
       if (left > 0) this.#opening.set(hubId, left);
@@ -273,14 +282,14 @@ export class PeerPaths {
   }
 
   async #open(connection: Connection): Promise<void> {
-    const { openSession, onStream, selfId, clock } = this.#options;
+    const { sessions, onStream, selfId, clock } = this.#options;
     const early: Stream[] = [];
     // Streams that arrive before the session is known here wait for it; the session bounds how many there can be.
     let deliver = (stream: Stream): void | Promise<void> => {
       early.push(stream);
     };
     const handler: SessionHandler = { stream: (stream) => deliver(stream) };
-    const session = await openSession(connection, handler, {
+    const session = await sessions.open(connection, handler, {
       early: (begun) => {
         const known = this.#links.begin(begun);
         deliver = (stream) => onStream(known, stream);
@@ -322,11 +331,6 @@ export class PeerPaths {
     if (cut) throw cut;
     authorizePeer?.(peer);
     return peer;
-  }
-
-  #refuse(connection: Connection, error: FedError): FedError {
-    connection.close(error);
-    return error;
   }
 }
 

@@ -51,14 +51,14 @@ class HubRouter implements Router {
   readonly #calls = new LiveSet<{ readonly deadline: Deadline; readonly caller: Caller }>();
 
   constructor(options: RouterOptions) {
-    const { self, transports, openSession, authorizePeer, signer, verifier, digest, revocation, apps } = options;
+    const { self, transports, sessions, authorizePeer, signer, verifier, digest, revocation, apps } = options;
     const clock = options.clock ?? systemClock;
     this.#options = options;
     this.#clock = clock;
     this.#paths = new PeerPaths({
       selfId: self.hubId,
       transports,
-      openSession,
+      sessions,
       authorizePeer,
       events: {
         onPeerUp: (peer) => {

@@ -107,9 +107,12 @@ describe("addresses", () => {
     const sessions = createSessions({ epoch: randomBytes(16), clock: fleet.clock });
     const dialling = fleet.hub("alpha", {
       transports: [transport],
-      openSession: (connection, handler) => {
-        opened++;
-        return sessions.open(connection, handler);
+      sessions: {
+        open(connection, handler) {
+          opened++;
+          return sessions.open(connection, handler);
+        },
+        refuse: sessions.refuse,
       },
     });
     const addresses = ["v4@", "v6@"].map((prefix) => ({ transport: "lan", address: prefix + b.identity.hubId }));
@@ -280,10 +283,13 @@ describe("addresses", () => {
     let opened = 0;
     const sessions = createSessions({ epoch: randomBytes(16), clock: fleet.clock });
     const dialling = fleet.hub("alpha", {
-      openSession: async (connection, handler) => {
-        const session = await sessions.open(connection, handler);
-        if (++opened < 3) session.close();
-        return session;
+      sessions: {
+        async open(connection, handler) {
+          const session = await sessions.open(connection, handler);
+          if (++opened < 3) session.close();
+          return session;
+        },
+        refuse: sessions.refuse,
       },
     });
     await b.router.start();

@@ -272,6 +272,24 @@ describe("a hub that refuses whoever calls it", () => {
     expect(a.router.paths("beta")[0]!.why).toContain("REVOKED");
   });
 
+  it.each([
+    ["REVOKED", "REVOKED"],
+    // As that is worded, it would be alpha that has to leave.
+    ["HUB_DUPLICATE", "ROUTER_CLOSED"],
+  ])("for itself, above what connects them, because of %s, says so as well: %s", async (code, told) => {
+    const ran: string[] = [];
+    const [a, b] = [await start("alpha"), await start("beta", { ran })];
+    b.router.cut(a.identity.hubId, new TestError({ code, message: "Out." }));
+    meet(a, b);
+    const made = call(a, "beta");
+    await fleet.clock.advance(20_000);
+    expect([made.outcome, ran, a.events]).toEqual(["HUB_UNREACHABLE", [], []]);
+    expect(a.router.paths("beta")[0]!.why).toContain(told);
+    meet(b, a);
+    await fleet.clock.advance(60_000);
+    expect(a.events).toEqual(["up beta"]);
+  });
+
   it("that is cut off meanwhile ends the call, of which nobody knows", async () => {
     const [a, b] = [await start("alpha"), await start("beta")];
     meet(a, b);

@@ -131,7 +131,7 @@ export function createFleet(clock: TestClock = createTestClock()): Fleet {
     const router = createRouter({
       self: identity,
       transports,
-      openSession: createSessions({ epoch, clock, resumeWindowMs }).open,
+      sessions: createSessions({ epoch, clock, resumeWindowMs }),
       signer: testSigner(identity, made.signed),
       verifier: testVerifier(identity, encodeBase64Url(epoch)),
       digest: sha256,

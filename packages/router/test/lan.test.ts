@@ -1,11 +1,12 @@
 /** Routers over the real LAN transport on loopback: two hubs that dial each other at the same moment. */
 import { type Connection, type HubId, randomBytes, systemClock, type Transport } from "@fed/core";
+import { expectCode } from "@fed/core/testing";
 import { createTcpLine } from "@fed/core/testing-node";
 import { createSessions, encodeGreeting } from "@fed/session";
 import { createLanTransport } from "@fed/transport-lan";
 import { afterAll, expect, it, vi } from "vitest";
 import { createTestCluster, type TestCluster } from "../../transport-lan/test/fixture/cluster.js";
-import { createFleet, type Hub, identityOf } from "./fleet.js";
+import { createFleet, type Hub, identityOf, TestError } from "./fleet.js";
 
 const fleet = createFleet();
 afterAll(() => fleet.close());
@@ -69,7 +70,7 @@ async function lanHub(cluster: TestCluster, name: string, begun: () => Promise<v
     transports: [transport],
     clock: systemClock,
     epoch,
-    openSession: createSessions({ epoch }).open,
+    sessions: createSessions({ epoch }),
   });
   hub.apps.set("echo", ({ params }) => params);
   hub.shared.add("echo");
@@ -144,6 +145,21 @@ it("simultaneous dials end in one connection, that of the smaller id, and no cal
       expect(smaller.connections.size).toBeGreaterThan(1);
     }),
   );
+});
+
+it("a first call to a hub that has cut this one off is not said to have run, perhaps", async () => {
+  const cluster = await createTestCluster();
+  const [a, b] = [await lanHub(cluster, "outsb", async () => {}), await lanHub(cluster, "insib", async () => {})];
+  b.router.cut(a.identity.hubId, new TestError({ code: "REVOKED", message: "Out." }));
+  for (let i = 0; i < 4; i++) {
+    b.router.setMembers([]);
+    meet(a, b);
+    const call = a.router.call({ hub: b.identity.hubId, app: "echo", method: "x" }, { caller: a.caller });
+    await expectCode(call, "HUB_UNREACHABLE");
+    expect(a.router.paths(b.identity.hubId)[0]!.why).toContain("REVOKED");
+    expect(b.records).toEqual([]);
+    a.router.setMembers([]);
+  }
 });
 
 it("a call for a hub that is being dialled is answered two round trips after TCP", async () => {

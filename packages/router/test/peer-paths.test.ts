@@ -219,8 +219,8 @@ describe("a session that goes away for a flood", () => {
   it("is replaced by a new one, which calls wait for", async () => {
     const a = fleet.hub("alpha");
     const epoch = randomBytes(16);
-    const { open } = createSessions({ epoch, clock: fleet.clock, limits: { abuseBurst: 3, abusePerSecond: 1 } });
-    const b = fleet.hub("beta", { epoch, openSession: open });
+    const sessions = createSessions({ epoch, clock: fleet.clock, limits: { abuseBurst: 3, abusePerSecond: 1 } });
+    const b = fleet.hub("beta", { epoch, sessions });
     await start(a, b);
     await fleet.until(() => a.events.length > 0 && b.events.length > 0);
     b.apps.set("echo", () => "ok");

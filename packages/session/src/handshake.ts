@@ -125,6 +125,13 @@ export function shakeHands(connection: Connection, options: HandshakeOptions): P
   return promise;
 }
 
+/** Takes `connection` over, to tell the peer why there will be no session, and to close it. */
+export function refuseHands(connection: Connection, error: FedError): void {
+  connection.start({ message() {}, closed() {} });
+  sendLastWord(connection, error);
+  connection.close();
+}
+
 /** The connection is over before the peer has said which session it belongs to. */
 function giveUp({ session, path }: Begun, error: FedError, tell: boolean): void {
   if (session.isMet) path.connectionClosed(error);

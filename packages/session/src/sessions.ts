@@ -13,7 +13,7 @@ import {
 } from "@fed/core";
 import { hubDuplicateError, hubRestartedError, protocolError, SessionError, sessionExpiredError } from "./errors.js";
 import { checkEpoch, decodeGreeting, type Greeting } from "./greeting.js";
-import { type Begun, type Met, shakeHands } from "./handshake.js";
+import { type Begun, type Met, refuseHands, shakeHands } from "./handshake.js";
 import { resolveLimits, type SessionLimits } from "./limits.js";
 import { MAX_BATCH_BYTES } from "./outbox.js";
 import type { Resume } from "./resume.js";
@@ -59,6 +59,11 @@ export interface Sessions {
    * the session that both knew has ended meanwhile, CLOSED, or the transport's error when the peer does not answer.
    */
   open(connection: Connection, handler: SessionHandler, options?: OpenSessionOptions): Promise<Session>;
+  /**
+   * In the place of {@link open}: tells the peer why nothing is taken on `connection`, and closes it. There `open` rejects with
+   * a PeerError of the code of `error`.
+   */
+  refuse(connection: Connection, error: FedError): void;
 }
 
 /** Options of {@link createSession}. */
@@ -256,6 +261,7 @@ export function createSessions(options: SessionsOptions): Sessions {
         return Promise.reject(toFedError(cause));
       }
     },
+    refuse: refuseHands,
   };
 }
 

@@ -1,8 +1,8 @@
-import { type Connection, decodeBase64Url, encodeUtf8, PeerError, type Session } from "@fed/core";
+import { type Connection, decodeBase64Url, encodeUtf8, FedError, PeerError, type Session } from "@fed/core";
 import { createTestClock, expectCode, readConnection } from "@fed/core/testing";
 import { describe, expect, it } from "vitest";
 import { encodeFrame, FRAME_END, FRAME_OPEN } from "../src/frame.js";
-import { createSession } from "../src/index.js";
+import { createSession, createSessions } from "../src/index.js";
 import { resolveLimits } from "../src/limits.js";
 import { connectionPair, epochOf, noStreams, rawPeer, resumeFrame, sessionPair } from "./fixture.js";
 
@@ -86,6 +86,15 @@ describe("createSession", () => {
     const [near, far] = await connectionPair();
     far.send(encodeFrame(FRAME_END, 0, 0, encodeUtf8('{"code":"MAINTENANCE","message":"Come back later."}')));
     expect(await expectCode(createSession(near, options), "MAINTENANCE")).toBeInstanceOf(PeerError);
+  });
+
+  it.each(["initiator", "responder"])("hears why the other side, the %s, opens none", async (role) => {
+    const pair = await connectionPair();
+    const [near, far] = role === "responder" ? pair : pair.toReversed();
+    const error = new FedError({ code: "BUSY", message: "Full.", retryable: true });
+    createSessions({ epoch: epochOf(7) }).refuse(far!, error);
+    const heard = await expectCode(createSession(near!, options), "BUSY");
+    expect([heard instanceof PeerError, heard.message, heard.retryable]).toEqual([true, "Full.", true]);
   });
 
   it("hands out the session before its first stream", async () => {

@@ -144,15 +144,18 @@ export class Federation implements AsyncDisposable {
     this.router = createRouter({
       self: { hubId: identity.hubId, name: identity.name },
       transports: [this.lan && this.#watched(this.lan), this.relay].filter((transport) => transport !== undefined),
-      openSession: async (connection, handler, options) => {
-        const session = await sessions.open(connection, handler, options);
-        // A further connection goes on with the same session, whose streams are there already.
-        if (session.role === "initiator" && !greeted.has(session)) {
-          greeted.add(session);
-          this.sync.start(session);
-          this.#candidates.start(session);
-        }
-        return session;
+      sessions: {
+        open: async (connection, handler, options) => {
+          const session = await sessions.open(connection, handler, options);
+          // A further connection goes on with the same session, whose streams are there already.
+          if (session.role === "initiator" && !greeted.has(session)) {
+            greeted.add(session);
+            this.sync.start(session);
+            this.#candidates.start(session);
+          }
+          return session;
+        },
+        refuse: sessions.refuse,
       },
       signer: createSigning(options),
       verifier: createVerifying(options, peerLeaves),
