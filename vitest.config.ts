@@ -8,6 +8,7 @@ const measured = [
   "apps/relay/test/{durable-relay,node-host,node-cluster}.test.ts",
   "packages/hub/test/{agent-storms,bad-days}.test.ts",
   "packages/hub/test/apps/{bad-days,restarts}.test.ts",
+  "packages/transport-lan/test/namespaces-many.test.ts",
 ];
 
 /** Rooms are tested from source: `@fed/x` and `@fed/x/y` resolve to `packages/x/src`, so no build is needed first. */

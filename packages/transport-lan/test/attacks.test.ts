@@ -51,7 +51,7 @@ async function expectHealthy(): Promise<void> {
 }
 
 it("a handshake that comes a byte at a time is over when its time is, however busy it looks", async () => {
-  watched = await watch((await cluster.hub({ limits: { handshakeTimeoutMs: 200 } })).transport);
+  watched = await watch((await cluster.hub({ limits: { handshakeTimeoutMs: 1_000 } })).transport);
   const socket = await rawTcp(watched.address);
   let dripped = 0;
   const drip = setInterval(() => {
@@ -91,7 +91,7 @@ it("handshakes that stop half way keep no more places than there are, and give t
 });
 
 it("a verdict that comes a byte at a time does not outlast the handshake either", async () => {
-  watched = await watch((await cluster.hub({ limits: { handshakeTimeoutMs: 400 } })).transport);
+  watched = await watch((await cluster.hub({ limits: { handshakeTimeoutMs: 1_000 } })).transport);
   const socket = rawTls(watched.address, await cluster.enrol());
   await once(socket, "secureConnect");
   const verdict = Buffer.concat([encodeFrameHeader(1024), Buffer.alloc(1024, 1)]);

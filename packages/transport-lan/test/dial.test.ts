@@ -9,6 +9,7 @@ import { parseAddress } from "../src/address.js";
 import { secureContextOptions } from "../src/credentials.js";
 import { encodeFrameHeader } from "../src/framing.js";
 import { encodeGreeting } from "../src/greeting.js";
+import type { LanLimits } from "../src/limits.js";
 import { encodeAccept } from "../src/verdict.js";
 import { createTestCluster } from "./fixture/cluster.js";
 import { watch } from "./fixture/raw-client.js";
@@ -172,9 +173,9 @@ describe("a responder that greets", () => {
 
 describe("after a greeting by hand", () => {
   /** A responder that greets with `stapled` and then does as it is told. */
-  async function startResponder(stapled: Uint8Array, act: (socket: TLSSocket) => void) {
+  async function startResponder(stapled: Uint8Array, act: (socket: TLSSocket) => void, limits?: Partial<LanLimits>) {
     const cluster = await createTestCluster();
-    const hub = await cluster.hub({ limits: { handshakeTimeoutMs: 300 } });
+    const hub = await cluster.hub(limits && { limits });
     const { key, cert, ca } = secureContextOptions(await cluster.enrol());
     const server = createTlsServer({ key, cert, ca, ALPNProtocols: ["fed/1"], requestCert: true }, (socket) => {
       socket.on("error", () => {}).resume();
@@ -216,7 +217,7 @@ describe("after a greeting by hand", () => {
   });
 
   it("nothing ends the connection, and the next dial waits as long", async () => {
-    using responder = await startResponder(stapled, () => {});
+    using responder = await startResponder(stapled, () => {}, { handshakeTimeoutMs: 1_000 });
     expect(await endOf(await responder.dialled)).toMatchObject({ code: "HANDSHAKE_TIMEOUT" });
     await expectCode(responder.again(), "HANDSHAKE_TIMEOUT");
   });

@@ -144,7 +144,7 @@ describe("who is let in", () => {
 
 describe("what a listening hub survives", () => {
   it("silence, before and after TLS, ends in HANDSHAKE_TIMEOUT", async () => {
-    await listenAs(cluster.hub({ limits: { handshakeTimeoutMs: 150 } }));
+    await listenAs(cluster.hub({ limits: { handshakeTimeoutMs: 1_000 } }));
     const silent = await rawTcp(watched.address);
     expect(await watched.nextRefusal()).toBe("HANDSHAKE_TIMEOUT");
     await once(silent, "close");

@@ -53,7 +53,7 @@ function ticketBytes(text: string): number[] {
 
 describe("openssl s_client, a member with a good leaf", () => {
   it("gets nothing from a hub that holds a session, or that brings one back", async () => {
-    const hub = await cluster.hub({ limits: { handshakeTimeoutMs: 300 } });
+    const hub = await cluster.hub({ limits: { handshakeTimeoutMs: 1_500 } });
     const watched = await watch(hub.transport);
     const [first, again] = await visitTwice(watched.address);
     expect(first).toContain("Verify return code: 0");
