@@ -46,8 +46,8 @@ export interface AuditRecord {
 export interface AuditLog extends AsyncDisposable {
   /**
    * Adds `record`, 0 to 65,536 bytes, which is copied, or a text, as its UTF-8 bytes, and resolves with its head once it is
-   * durable. Records stand in the order of the calls. After a rejection nothing may be done on the strength of the record; it is taken out again
-   * when the log recovers, or found in the log if the process ends before that.
+   * durable. Records stand in the order of the calls. After a rejection nothing may be done on the strength of the record;
+   * it is taken out again when the log recovers, or found in the log if the process ends before that.
    * @throws {AuditError} INVALID_RECORD when it is too long; AUDIT_BUSY when 8 MiB are waiting; AUDIT_CLOSED;
    * AUDIT_FULL, AUDIT_READ_ONLY or AUDIT_FAILED when it could not be stored, and then for every append until one
    * succeeds (tried again at most once a second); AUDIT_TAMPERED when the stored log is not what was written.
