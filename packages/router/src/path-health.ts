@@ -18,7 +18,8 @@ export interface HealthEvents {
 export class PathHealth {
   readonly #clock: Clock;
   readonly #events: HealthEvents;
-  readonly #watched = new Set<Link>();
+  /** With each link that is watched, whether calls have begun since it was last pinged. */
+  readonly #watched = new Map<Link, boolean>();
 
   constructor(clock: Clock, events: HealthEvents) {
     this.#clock = clock;
@@ -39,11 +40,11 @@ export class PathHealth {
     this.#confirmed(session, link, "the other side has sent 16 KiB there and back");
   }
 
-  /** Pings the path now and each second, until its session is idle and the path not in doubt. */
+  /** Pings the path now and each second, until its session has been idle since the last time and the path is not in doubt. */
   watch(session: PeerSession, link: Link): void {
-    if (this.#watched.has(link)) return;
-    this.#watched.add(link);
-    void this.#check(session, link);
+    // The other side may have carried the call over another path: that it has ended does not show that this one works.
+    if (this.#watched.has(link)) this.#watched.set(link, true);
+    else void this.#check(session, link);
   }
 
   #confirmed(session: PeerSession, link: Link, why: string): void {
@@ -55,13 +56,14 @@ export class PathHealth {
 
   #next(session: PeerSession, link: Link): void {
     this.#clock.setTimer(limits.pingEveryMs, () => {
-      const isWanted = link === session.best && session.active > 0;
+      const isWanted = link === session.best && (session.active > 0 || this.#watched.get(link));
       if (link.state === "closed" || (!isWanted && link.state !== "suspect")) this.#watched.delete(link);
       else void this.#check(session, link);
     });
   }
 
   async #check(session: PeerSession, link: Link): Promise<void> {
+    this.#watched.set(link, false);
     try {
       link.rttMs = await this.#ping(link, undefined, patienceMs(link));
       link.misses = 0;

@@ -111,6 +111,37 @@ describe("paths", () => {
     await cancel();
   });
 
+  it("are pinged once more after a call that the other side alone has brought to another path", async () => {
+    const networks = [10, 50].map((preference) => {
+      const network = createMemoryNetwork({ clock: fleet.clock, latencyMs: 10 });
+      const name = preference === 10 ? "lan" : "relay";
+      return { network, of: (hub: string) => network.transport({ identity: identityOf(hub), name, preference }) };
+    });
+    const [a, b] = ["alpha", "beta"].map((name) =>
+      fleet.hub(name, { transports: networks.map(({ of }) => of(name)) }),
+    ) as [Hub, Hub];
+    await start(a, b);
+    await settled(fleet, a, b);
+    await fleet.clock.advance(5_000);
+    b.apps.set("echo", () => "ok");
+    b.shared.add("echo");
+    const answers: unknown[] = [];
+    const call = () =>
+      void a.router
+        .call({ hub: "beta", app: "echo", method: "x" }, { caller: a.caller })
+        .then((answer) => answers.push(answer));
+    call();
+    // The answer to alpha's ping is here, and that to beta's, which began with the call there, is not.
+    await fleet.clock.advance(25);
+    networks[0]!.network.cut(a.identity.hubId, b.identity.hubId);
+    call();
+    await fleet.clock.advance(700);
+    expect(answers).toEqual(["ok", "ok"]);
+    expect([states(a, b)[0], states(b, a)[0]]).toEqual(["lan confirmed best", "relay confirmed best"]);
+    await fleet.clock.advance(1_000);
+    expect(states(a, b)[0]).toBe("relay confirmed best");
+  });
+
   it("are pinged once a second while calls come and go, and not at all while there are none", async () => {
     const [a, b] = [fleet.hub("alpha"), fleet.hub("beta")];
     await start(a, b);
