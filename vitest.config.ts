@@ -30,10 +30,10 @@ export default defineConfig({
   test: {
     // Most tests wait for other processes, sockets or timers: more of them than there are cores.
     maxWorkers: 3,
-    // They only end what hangs: a machine with other work is slow, not wrong.
+    // It only ends what hangs: a machine with other work is slow, not wrong.
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    expect: { poll: { timeout: 30_000 } },
+    expect: { poll: { timeout: 10_000 } },
     env: { FED_VECTORS: process.env.FED_VECTORS ?? fileURLToPath(new URL("../shared/vectors", import.meta.url)) },
     projects: [
       {
